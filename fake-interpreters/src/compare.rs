@@ -1,0 +1,321 @@
+//! Where two messages differ, and what a failure of the PluginAPI must look like.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use plugin_proto::prost::Message;
+use plugin_proto::prost_reflect::{
+    DynamicMessage, FieldDescriptor, MapKey, MessageDescriptor, ReflectMessage as _,
+    SerializeOptions, Value,
+};
+use plugin_proto::{ErrorChannel, Method, prost_types, v1};
+use tonic::{Code, Status};
+
+use crate::wire::code_name;
+
+/// Values are cut after so many characters.
+const SHOWN: usize = 120;
+
+/// Where `actual` differs first from `expected`, both of them encoded `descriptor`s: the path of
+/// the field, and both values as JSON. Nothing if they are the same bytes.
+///
+/// ```
+/// use fake_interpreters::compare::difference;
+/// use plugin_proto::{prost::Message, v1::User, MessageType};
+///
+/// let user = MessageType::by_name("mattermost.pluginapi.v1.User").unwrap().descriptor();
+/// let encode = |name: &str| User { username: name.into(), ..User::default() }.encode_to_vec();
+/// assert_eq!(
+///     difference(&user, &encode("ann"), &encode("bob")).unwrap(),
+///     r#"User.username: expected "ann", got "bob""#
+/// );
+/// assert_eq!(difference(&user, &encode("ann"), &encode("ann")), None);
+/// ```
+pub fn difference(
+    descriptor: &MessageDescriptor,
+    expected: &[u8],
+    actual: &[u8],
+) -> Option<String> {
+    if expected == actual {
+        return None;
+    }
+    let name = descriptor.name();
+    let expected = match DynamicMessage::decode(descriptor.clone(), expected) {
+        Ok(message) => message,
+        Err(error) => return Some(format!("the expected message is no {name}: {error}")),
+    };
+    let actual = match DynamicMessage::decode(descriptor.clone(), actual) {
+        Ok(message) => message,
+        Err(error) => return Some(format!("the answer is no {name}: {error}")),
+    };
+    let found = in_messages(name, &expected, &actual);
+    Some(found.unwrap_or_else(|| format!("{name}: the same fields, encoded differently")))
+}
+
+fn in_messages(path: &str, expected: &DynamicMessage, actual: &DynamicMessage) -> Option<String> {
+    let mut fields: Vec<_> = expected.descriptor().fields().collect();
+    fields.sort_by_key(FieldDescriptor::number);
+    for field in fields {
+        let path = format!("{path}.{}", field.name());
+        let found = match (expected.has_field(&field), actual.has_field(&field)) {
+            (false, false) => None,
+            (true, true) => {
+                in_values(&path, Some(&expected.get_field(&field)), Some(&actual.get_field(&field)))
+            }
+            (true, false) => in_values(&path, Some(&expected.get_field(&field)), None),
+            (false, true) => in_values(&path, None, Some(&actual.get_field(&field))),
+        };
+        if found.is_some() {
+            return found;
+        }
+    }
+    let unknown = |message: &DynamicMessage| -> Vec<u32> {
+        message.unknown_fields().map(|field| field.number()).collect()
+    };
+    let (wanted, got) = (unknown(expected), unknown(actual));
+    (wanted != got).then(|| format!("{path}: expected unknown fields {wanted:?}, got {got:?}"))
+}
+
+fn in_values(path: &str, expected: Option<&Value>, actual: Option<&Value>) -> Option<String> {
+    match (expected, actual) {
+        (Some(Value::Message(expected)), Some(Value::Message(actual))) => {
+            in_messages(path, expected, actual)
+        }
+        (Some(Value::List(expected)), Some(Value::List(actual))) => {
+            let length = expected.len().max(actual.len());
+            (0..length).find_map(|at| {
+                in_values(&format!("{path}[{at}]"), expected.get(at), actual.get(at))
+            })
+        }
+        (Some(Value::Map(expected)), Some(Value::Map(actual))) => {
+            let keys: BTreeSet<_> = expected.keys().chain(actual.keys()).map(Key).collect();
+            keys.into_iter().find_map(|Key(key)| {
+                in_values(&format!("{path}[{}]", key_text(key)), expected.get(key), actual.get(key))
+            })
+        }
+        _ if expected == actual => None,
+        _ => Some(format!("{path}: expected {}, got {}", shown(expected), shown(actual))),
+    }
+}
+
+/// Map keys in the order of their text.
+#[derive(PartialEq)]
+struct Key<'a>(&'a MapKey);
+
+impl Eq for Key<'_> {}
+
+impl PartialOrd for Key<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Key<'_> {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        key_text(self.0).cmp(&key_text(other.0))
+    }
+}
+
+fn key_text(key: &MapKey) -> String {
+    match key {
+        MapKey::String(text) => text.clone(),
+        MapKey::Bool(key) => key.to_string(),
+        MapKey::I32(key) => key.to_string(),
+        MapKey::I64(key) => key.to_string(),
+        MapKey::U32(key) => key.to_string(),
+        MapKey::U64(key) => key.to_string(),
+    }
+}
+
+fn shown(value: Option<&Value>) -> String {
+    let Some(value) = value else {
+        return "nothing".to_owned();
+    };
+    let options =
+        SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
+    let json = match value {
+        Value::Message(message) => {
+            message.serialize_with_options(serde_json::value::Serializer, &options).ok()
+        }
+        Value::String(text) => Some(text.as_str().into()),
+        Value::Bool(value) => Some((*value).into()),
+        Value::I32(value) | Value::EnumNumber(value) => Some((*value).into()),
+        Value::I64(value) => Some((*value).into()),
+        Value::U32(value) => Some((*value).into()),
+        Value::U64(value) => Some((*value).into()),
+        Value::F32(value) => Some((*value).into()),
+        Value::F64(value) => Some((*value).into()),
+        _ => None,
+    };
+    let text = json.map_or_else(|| format!("{value:?}"), |json| json.to_string());
+    if text.chars().count() <= SHOWN {
+        return text;
+    }
+    text.chars().take(SHOWN).chain(['…']).collect()
+}
+
+/// What any response of the PluginAPI has in common: a field `error` with number 1.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct AnyResponse {
+    #[prost(message, optional, tag = "1")]
+    pub(crate) error: Option<v1::AppError>,
+}
+
+/// `google.rpc.Status`, as it travels in `grpc-status-details-bin`.
+#[derive(Clone, PartialEq, Message)]
+pub(crate) struct RpcStatus {
+    #[prost(int32, tag = "1")]
+    pub(crate) code: i32,
+    #[prost(string, tag = "2")]
+    pub(crate) message: String,
+    #[prost(message, repeated, tag = "3")]
+    pub(crate) details: Vec<prost_types::Any>,
+}
+
+/// The AppError in the details of a status.
+pub fn app_error_of_status(status: &Status) -> Option<v1::AppError> {
+    let details = RpcStatus::decode(status.details()).ok()?.details;
+    let error =
+        details.iter().find(|any| any.type_url.ends_with("/mattermost.pluginapi.v1.AppError"));
+    v1::AppError::decode(error?.value.as_slice()).ok()
+}
+
+/// The AppError inside an answer.
+pub fn app_error_of_response(response: &[u8]) -> Option<v1::AppError> {
+    AnyResponse::decode(response).ok()?.error
+}
+
+/// The gRPC code that stands for an AppError's HTTP status.
+pub fn code_of_http_status(status_code: i32) -> Code {
+    match status_code {
+        400 => Code::InvalidArgument,
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        404 => Code::NotFound,
+        409 => Code::AlreadyExists,
+        413 | 429 => Code::ResourceExhausted,
+        501 => Code::Unimplemented,
+        503 => Code::Unavailable,
+        _ => Code::Internal,
+    }
+}
+
+/// How `result` differs from what the API must answer when `method` fails with `error`, by the
+/// method's error channel.
+pub fn failure_difference(
+    method: &Method,
+    error: &v1::AppError,
+    result: &Result<Bytes, Status>,
+) -> Option<String> {
+    let expected = match method.error_channel {
+        ErrorChannel::Embedded => Code::Ok,
+        ErrorChannel::Status | ErrorChannel::Mixed => code_of_http_status(error.status_code),
+        ErrorChannel::None => Code::Internal,
+    };
+    let actual = result.as_ref().map_or_else(Status::code, |_| Code::Ok);
+    if actual != expected {
+        let (expected, actual) = (code_name(expected), code_name(actual));
+        return Some(format!("code: expected {expected}, got {actual}"));
+    }
+    let status = match result {
+        Ok(response) => {
+            let expected = AnyResponse { error: Some(error.clone()) }.encode_to_vec();
+            return difference(&method.response_descriptor(), &expected, response);
+        }
+        Err(status) => status,
+    };
+    let text = format!("{}: {}", error.id, error.message);
+    if status.message() != text {
+        return Some(format!("message: expected {text:?}, got {:?}", status.message()));
+    }
+    let details = match RpcStatus::decode(status.details()) {
+        Ok(details) => details,
+        Err(error) => return Some(format!("details: no google.rpc.Status: {error}")),
+    };
+    if (details.code, details.message.as_str()) != (expected as i32, text.as_str()) {
+        return Some(format!("details: code {} and message {:?}", details.code, details.message));
+    }
+    match app_error_of_status(status) {
+        None => Some("details: no AppError".to_owned()),
+        Some(actual) if actual == *error => None,
+        Some(actual) => Some(format!(
+            "details: {}",
+            difference(&error.descriptor(), &error.encode_to_vec(), &actual.encode_to_vec())
+                .unwrap_or_default()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use plugin_proto::{MessageType, Service};
+
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn every_response_has_its_error_in_field_1() {
+        for method in Service::PluginAPI.methods() {
+            let field = method.response_descriptor().get_field(1).unwrap();
+            assert_eq!(field.name(), "error", "{}", method.name);
+        }
+    }
+
+    #[test]
+    fn the_first_difference_is_named() {
+        let method = Method::by_name(Service::PluginAPI, "GetUser").unwrap();
+        let descriptor = method.response_descriptor();
+        let whole = sample::response(method);
+        assert_eq!(difference(&descriptor, &whole, &whole), None);
+        assert_eq!(
+            difference(&descriptor, &whole, &[]).unwrap().split(':').next(),
+            Some("GetUserResponse.user")
+        );
+        assert!(difference(&descriptor, &whole, b"\xff").unwrap().contains("no GetUserResponse"));
+        let mut more = whole.to_vec();
+        more.extend([0xf8, 0x06, 1]);
+        assert!(difference(&descriptor, &whole, &more).unwrap().contains("unknown fields"));
+
+        let mut user = v1::GetUserResponse::decode(whole.clone()).unwrap();
+        user.user.as_mut().unwrap().props.insert("key".into(), "other".into());
+        let text = difference(&descriptor, &whole, &user.encode_to_vec()).unwrap();
+        assert!(text.starts_with("GetUserResponse.user.props[key]: expected \"Get"), "{text}");
+    }
+
+    #[test]
+    fn failures_are_checked_by_channel() {
+        let by_name = |name| Method::by_name(Service::PluginAPI, name).unwrap();
+        let method = by_name("GetUser");
+        let error = v1::AppError { status_code: 404, ..sample::app_error(method) };
+        let text = format!("{}: {}", error.id, error.message);
+        let any = prost_types::Any {
+            type_url: "type.googleapis.com/mattermost.pluginapi.v1.AppError".into(),
+            value: error.encode_to_vec(),
+        };
+        let details = RpcStatus { code: 5, message: text.clone(), details: vec![any] };
+        let good =
+            Status::with_details(Code::NotFound, text.clone(), details.encode_to_vec().into());
+        assert_eq!(app_error_of_status(&good).unwrap(), error);
+        assert_eq!(failure_difference(method, &error, &Err(good)), None);
+        let bare = failure_difference(method, &error, &Err(Status::not_found(text)));
+        assert!(bare.unwrap().starts_with("details: code 0"));
+        let wrong = failure_difference(method, &error, &Err(Status::internal("")));
+        assert_eq!(wrong.unwrap(), "code: expected NOT_FOUND, got INTERNAL");
+        let embedded = plugin_proto::METHODS.iter().find(|method| {
+            method.service == Service::PluginAPI && method.error_channel == ErrorChannel::Embedded
+        });
+        let embedded = embedded.unwrap();
+        let answer = AnyResponse { error: Some(error.clone()) }.encode_to_vec().into();
+        assert_eq!(failure_difference(embedded, &error, &Ok(answer)), None);
+        let empty = failure_difference(embedded, &error, &Ok(Bytes::new()));
+        assert!(empty.unwrap().contains("got nothing"));
+    }
+
+    #[test]
+    fn long_values_are_cut() {
+        let team = MessageType::by_name("mattermost.pluginapi.v1.Team").unwrap().descriptor();
+        let long = v1::Team { display_name: "x".repeat(1000), ..v1::Team::default() };
+        let text = difference(&team, &long.encode_to_vec(), &[]).unwrap();
+        assert!(text.len() < 250 && text.ends_with("…, got nothing"), "{text}");
+    }
+}

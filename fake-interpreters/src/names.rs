@@ -1,0 +1,30 @@
+//! "Did you mean".
+
+/// The name of `known` that `name` was probably meant to be: at most a third of it is different.
+pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let name = name.to_lowercase();
+    known
+        .into_iter()
+        .map(|known| (strsim::damerau_levenshtein(&name, &known.to_lowercase()), known))
+        .filter(|(distance, known)| distance * 3 <= name.len().max(known.len()))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, known)| known)
+}
+
+/// `; did you mean GetUser?`, or nothing.
+pub(crate) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    nearest(name, known).map_or_else(String::new, |known| format!("; did you mean {known}?"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn near_names_are_suggested_and_far_ones_are_not() {
+        assert_eq!(nearest("getuser", ["GetUser", "GetUsers"]), Some("GetUser"));
+        assert_eq!(nearest("GetUsr", ["GetTeam", "GetUser"]), Some("GetUser"));
+        assert_eq!(nearest("sleep", ["serve", "wait"]), None);
+        assert_eq!(suggestion("wiat", ["wait"]), "; did you mean wait?");
+    }
+}

@@ -1,0 +1,65 @@
+//! The server's side of `PluginAPI`: 236 RPCs, plugin → server.
+//!
+//! - [`PluginApi`] is the trait to implement: one async method per RPC.
+//! - [`AppError`] is how a method fails, and [`Dialect`] decides how that failure travels.
+//! - [`ApiServer`] serves any implementation over gRPC and can be stopped for certain.
+//! - [`Recorder`] keeps what every call asked and got.
+//! - [`DynamicApi`] implements all RPCs at once, for those who work with descriptors.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use plugin_conformance::api::{ApiServer, AppError, PluginApi, async_trait};
+//! use plugin_proto::v1::{GetServerVersionRequest, GetServerVersionResponse};
+//!
+//! struct Tiny;
+//!
+//! #[async_trait]
+//! impl PluginApi for Tiny {
+//!     async fn get_server_version(
+//!         &self,
+//!         _request: GetServerVersionRequest,
+//!     ) -> Result<GetServerVersionResponse, AppError> {
+//!         Ok(GetServerVersionResponse { version: "11.2.0".into(), ..Default::default() })
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = ApiServer::builder(Arc::new(Tiny)).start().await?;
+//! println!("MATTERMOST_PLUGIN_API_TARGET={}", server.target());
+//! server.stop(std::time::Duration::from_secs(1)).await;
+//! # Ok(())
+//! # }
+//! ```
+
+mod app_error;
+mod call;
+mod channel;
+mod connections;
+mod dynamic;
+mod listener;
+mod plugin_api;
+mod recording;
+mod server;
+mod service;
+
+pub use app_error::AppError;
+pub use async_trait::async_trait;
+pub use call::{ApiCall, BoxCallService};
+pub use channel::{Dialect, app_error_of_status, code_of_http_status};
+/// Carries messages as bytes; the codec of the fake interpreters' client as well.
+pub use fake_interpreters::wire::RawCodec;
+pub use dynamic::{Dynamic, DynamicApi};
+pub use listener::{Listen, ListenError};
+pub use plugin_api::PluginApi;
+pub use recording::{Outcome, RecordedCall, Recorder, RecordingLayer, RecordingService};
+pub use server::{ApiServer, ApiServerBuilder, ApiStop};
+pub use service::GrpcService;
+
+/// The largest message that is accepted or sent, in bytes: 100 MiB, what the Python SDK allows
+/// itself on its API channel.
+pub const MAX_MESSAGE_BYTES: usize = 100 * 1024 * 1024;
+
+/// The environment variable in which a plugin finds the API server: `host:port`, or
+/// `unix:///absolute/path`.
+pub const TARGET_VARIABLE: &str = "MATTERMOST_PLUGIN_API_TARGET";

@@ -1,0 +1,168 @@
+//! gRPC in front of the call service: paths, framing, limits, deadlines; health and reflection
+//! beside it.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use fake_interpreters::wire::RawCodec;
+use plugin_proto::{Method, Service as ProtoService};
+use tonic::body::Body;
+use tonic::server::{Grpc, NamedService, UnaryService};
+use tonic::service::Routes;
+use tonic::{Code, Status};
+use tower::Service;
+
+use super::call::{ApiCall, BoxCallService};
+
+/// The gRPC service `mattermost.pluginapi.v1.PluginAPI`; requests for other services go to its
+/// routes (health, reflection).
+///
+/// It is an ordinary tower service, so it can be added to a `tonic::transport::Server` as well;
+/// [`ApiServer`](super::ApiServer) is what can be stopped for certain.
+#[derive(Clone)]
+pub struct GrpcService {
+    pub(super) calls: BoxCallService,
+    pub(super) routes: Routes,
+    pub(super) max_message_bytes: usize,
+}
+
+impl NamedService for GrpcService {
+    const NAME: &'static str = ProtoService::PluginAPI.full_name();
+}
+
+impl Service<Request<Body>> for GrpcService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
+        let method = Method::by_path(request.uri().path());
+        match method.filter(|method| method.service == ProtoService::PluginAPI) {
+            Some(method) => self.unary(method, request).map(Ok).boxed(),
+            None if is_ours(request.uri().path()) => {
+                let name = request.uri().path().rsplit('/').next().unwrap_or_default();
+                let status = Status::unimplemented(format!("method {name} not implemented"));
+                futures::future::ready(Ok(status.into_http())).boxed()
+            }
+            None => {
+                let answer = self.routes.call(request);
+                async move { answer.await.map(|response| response.map(Body::new)) }.boxed()
+            }
+        }
+    }
+}
+
+fn is_ours(path: &str) -> bool {
+    let service = path.strip_prefix('/').and_then(|path| path.split('/').next());
+    service == Some(ProtoService::PluginAPI.full_name())
+}
+
+impl GrpcService {
+    fn unary(
+        &self,
+        method: &'static Method,
+        request: Request<Body>,
+    ) -> impl Future<Output = Response<Body>> + Send + 'static {
+        let mut grpc = Grpc::new(RawCodec)
+            .max_decoding_message_size(self.max_message_bytes)
+            .max_encoding_message_size(self.max_message_bytes);
+        let calls = self.calls.clone();
+        async move {
+            if !is_grpc(request.headers()) {
+                let mut refusal = Response::new(Body::empty());
+                *refusal.status_mut() = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+                return refusal;
+            }
+            let deadline = match deadline(request.headers()) {
+                Ok(deadline) => deadline,
+                Err(status) => return status.into_http(),
+            };
+            let call = grpc.unary(Unary { calls, method }, request);
+            let response = match deadline {
+                Some(after) => match tokio::time::timeout(after, call).await {
+                    Ok(response) => response,
+                    Err(_) => Status::deadline_exceeded(format!(
+                        "{}: the deadline of {after:?} passed in the server",
+                        method.name
+                    ))
+                    .into_http(),
+                },
+                None => call.await,
+            };
+            limit_as_exhausted(response)
+        }
+    }
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    kind.is_some_and(|kind| kind.starts_with("application/grpc"))
+}
+
+/// The time that the caller grants, from the header `grpc-timeout`: at most eight digits and a unit.
+fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
+    let Some(value) = headers.get("grpc-timeout") else {
+        return Ok(None);
+    };
+    let bad = || Status::internal(format!("malformed grpc-timeout {value:?}"));
+    let text = value.to_str().map_err(|_| bad())?;
+    let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
+    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(bad());
+    }
+    let amount: u64 = digits.parse().map_err(|_| bad())?;
+    Ok(Some(match unit {
+        "H" => Duration::from_secs(amount * 3600),
+        "M" => Duration::from_secs(amount * 60),
+        "S" => Duration::from_secs(amount),
+        "m" => Duration::from_millis(amount),
+        "u" => Duration::from_micros(amount),
+        "n" => Duration::from_nanos(amount),
+        _ => return Err(bad()),
+    }))
+}
+
+/// A message over the limit is RESOURCE_EXHAUSTED, as every gRPC implementation but tonic has it.
+///
+/// tonic says OUT_OF_RANGE, a code that no AppError maps to.
+fn limit_as_exhausted(mut response: Response<Body>) -> Response<Body> {
+    let code = Some(Code::OutOfRange as i32);
+    let told = response.headers().get(Status::GRPC_STATUS);
+    if told.and_then(|told| told.to_str().ok()?.parse::<i32>().ok()) == code {
+        let exhausted = HeaderValue::from(Code::ResourceExhausted as i32);
+        response.headers_mut().insert(Status::GRPC_STATUS, exhausted);
+    }
+    response
+}
+
+struct Unary {
+    calls: BoxCallService,
+    method: &'static Method,
+}
+
+impl UnaryService<Bytes> for Unary {
+    type Response = Bytes;
+    type Future = BoxFuture<'static, Result<tonic::Response<Bytes>, Status>>;
+
+    fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
+        let (metadata, _, request) = request.into_parts();
+        let call = ApiCall { method: self.method, request, metadata: metadata.into_headers() };
+        let mut calls = self.calls.clone();
+        async move {
+            futures::future::poll_fn(|cx| calls.poll_ready(cx)).await?;
+            calls.call(call).await.map(tonic::Response::new)
+        }
+        .boxed()
+    }
+}

@@ -1,0 +1,124 @@
+//! The arguments, with the texts that teach them.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use plugin_conformance::conformance::DEFAULT_VERSION;
+
+/// The conformance gate for the boundary between the Mattermost server and its Python plugins.
+///
+/// A Mattermost server runs a Python plugin as a child process and talks gRPC with it, both ways.
+/// This program holds both sides of that boundary: a supervisor and a PluginAPI server, and
+/// compiled fake interpreters that stand where python stands and report what they saw.
+#[derive(Debug, Parser)]
+#[command(name = "plugin-conformance", version, max_term_width = 100)]
+#[command(after_help = "Exit status: 0 every rule holds, 1 a rule is broken, 2 the command could \
+    not be carried out.\nSet RUST_LOG=debug to see what the supervisor does.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Check(CheckArguments),
+    Bundle(BundleArguments),
+    Serve(ServeArguments),
+}
+
+/// Check the kit's supervisor and server, or a plugin.
+///
+/// Without a further word, launches compiled fake interpreters under the supervisor: one calls
+/// each of the 236 RPCs of PluginAPI and compares every answer byte for byte, one does the same
+/// with every failure, and the others misbehave, each in its own way.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+#[command(after_help = "Examples:\n  plugin-conformance check\n  plugin-conformance check --json \
+    report.json\n  plugin-conformance check plugin dist/com.example.hello")]
+pub(crate) struct CheckArguments {
+    #[command(subcommand)]
+    pub(crate) what: Option<CheckWhat>,
+
+    /// Write the result to FILE as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum CheckWhat {
+    Plugin(PluginArguments),
+}
+
+/// Check a plugin's bundle.
+///
+/// Launches the plugin twice, against an API that answers every RPC with a generated message, and
+/// looks at its manifest, handshake, health, hooks, API calls and at how it leaves. A real plugin
+/// works, and so does a bundle written by `bundle`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugin-conformance check plugin examples/hello-python --json report.json")]
+pub(crate) struct PluginArguments {
+    /// The bundle: the folder with plugin.yml, plugin.yaml or plugin.json
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+
+    /// Write the result to FILE as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Serve the API on a Unix socket instead of TCP
+    #[arg(long)]
+    pub(crate) unix: bool,
+}
+
+/// Write a bundle that any supervisor can launch.
+///
+/// The bundle has a manifest, a script and, at venv/bin/python, a compiled fake interpreter that
+/// follows the script and writes what it saw to report.json. Without arguments, lists the
+/// interpreters.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugin-conformance bundle\n  plugin-conformance bundle --interpreter \
+    every-rpc --out plugins/every-rpc\n\nThe script, plugin.py, is a few lines of YAML that you can edit.")]
+pub(crate) struct BundleArguments {
+    /// The interpreter's name, from the list
+    #[arg(long, value_name = "NAME", requires = "out")]
+    pub(crate) interpreter: Option<String>,
+
+    /// The folder to write: new, or empty
+    #[arg(long, value_name = "DIR", requires = "interpreter")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// Serve PluginAPI alone, with the answers of `check`.
+///
+/// The first line on standard output is the server's host:port, for
+/// MATTERMOST_PLUGIN_API_TARGET. gRPC health and reflection are served too. Runs until it is
+/// interrupted.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugin-conformance serve --listen 127.0.0.1:50051 --version 11.2.0")]
+#[command(disable_version_flag = true)]
+pub(crate) struct ServeArguments {
+    /// The address to listen on; port 0 for a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+
+    /// What GetServerVersion answers
+    #[arg(long, value_name = "V", default_value = DEFAULT_VERSION)]
+    pub(crate) version: String,
+
+    /// Let every RPC fail, with an AppError generated from its name
+    #[arg(long)]
+    pub(crate) failing: bool,
+
+    /// How failures travel
+    #[arg(long, value_enum, default_value_t = DialectArgument::GoServer)]
+    pub(crate) dialect: DialectArgument,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum DialectArgument {
+    /// Each RPC on its own channel, as the Go server does it
+    GoServer,
+    /// Every failure in the response, as the contract was documented
+    Embedded,
+}

@@ -1,0 +1,75 @@
+//! `check` and `check plugin`.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use plugin_conformance::conformance::{Check, Gate, Interpreter, Progress, RunReport, Status};
+
+use super::Failure;
+use super::args::PluginArguments;
+
+pub(super) async fn kit(json: Option<&Path>) -> Result<ExitCode, Failure> {
+    let start = Instant::now();
+    let gate = Gate::new(Interpreter::Link(super::interpreter()?)).progress(progress());
+    let report = gate.check().await?;
+    finish(&report, json, start)
+}
+
+pub(super) async fn plugin(arguments: PluginArguments) -> Result<ExitCode, Failure> {
+    let start = Instant::now();
+    let gate = Gate::new(Interpreter::Link(super::interpreter()?)).progress(progress());
+    let report = gate.check_plugin(&arguments.dir, arguments.unix).await?;
+    finish(&report, arguments.json.as_deref(), start)
+}
+
+/// A line per check; the RPCs, of which there are many, a line per hundred and one per failure.
+fn progress() -> Progress {
+    let rpcs = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
+    Arc::new(move |check: &Check| {
+        let sweep = check.id.strip_prefix("rpc.").and_then(|rest| rest.split('.').nth(1));
+        if let (Some(sweep), Status::Passed) = (sweep, check.status) {
+            let Ok(mut rpcs) = rpcs.lock() else { return };
+            let passed = rpcs.entry(sweep.to_owned()).or_default();
+            *passed += 1;
+            if passed.is_multiple_of(100) || *passed == 236 {
+                println!("ok      rpc.*.{sweep}: {passed} of 236");
+            }
+            return;
+        }
+        let word = match check.status {
+            Status::Passed => "ok     ",
+            Status::Failed => "FAILED ",
+            Status::Skipped => "skipped",
+        };
+        println!("{word} {}: {}", check.id, check.title);
+        if check.status != Status::Passed {
+            for line in check.detail.lines() {
+                println!("          {line}");
+            }
+        }
+    })
+}
+
+fn finish(report: &RunReport, json: Option<&Path>, start: Instant) -> Result<ExitCode, Failure> {
+    let (summary, rpcs) = (report.summary, report.rpcs);
+    println!(
+        "\n{} checks: {} passed, {} failed, {} skipped; {} of {} RPCs exercised; {:.1} s",
+        summary.checks,
+        summary.passed,
+        summary.failed,
+        summary.skipped,
+        rpcs.exercised,
+        rpcs.total,
+        start.elapsed().as_secs_f64(),
+    );
+    if let Some(file) = json {
+        report.write_json(file)?;
+    }
+    Ok(match report.is_success() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}

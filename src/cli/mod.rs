@@ -1,0 +1,76 @@
+//! Arguments in, text out. What is done is done in the library.
+
+mod args;
+mod check;
+mod serve;
+
+use std::fmt::Display;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use fake_interpreters::characters::{CHARACTERS, Character};
+use plugin_conformance::conformance::{Bundle, Interpreter};
+
+use args::{Arguments, BundleArguments, CheckWhat, Command};
+
+/// The command could not be carried out.
+const UNUSABLE: u8 = 2;
+
+/// What ends a command early: a text for the user.
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+/// Whether the program was started under the name of an interpreter.
+pub(crate) fn invoked_as_python() -> bool {
+    let name = std::env::args_os().next();
+    let name = name.as_deref().and_then(|name| Path::new(name).file_stem());
+    name.is_some_and(|name| name.to_string_lossy().starts_with("python"))
+}
+
+pub(crate) fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|_| "off".into()))
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    let done = runtime.block_on(async {
+        match arguments.command {
+            Command::Check(check) => match check.what {
+                Some(CheckWhat::Plugin(plugin)) => check::plugin(plugin).await,
+                None => check::kit(check.json.as_deref()).await,
+            },
+            Command::Bundle(arguments) => bundle(&arguments),
+            Command::Serve(arguments) => serve::serve(arguments).await,
+        }
+    });
+    done.unwrap_or_else(|error| fail(&*error))
+}
+
+fn fail(error: &dyn Display) -> ExitCode {
+    eprintln!("error: {error}");
+    ExitCode::from(UNUSABLE)
+}
+
+/// This program, which is the fake interpreter as well.
+fn interpreter() -> Result<std::path::PathBuf, Failure> {
+    std::env::current_exe()
+        .map_err(|error| format!("cannot find this program's own file: {error}").into())
+}
+
+fn bundle(arguments: &BundleArguments) -> Result<ExitCode, Failure> {
+    let (Some(name), Some(out)) = (&arguments.interpreter, &arguments.out) else {
+        for character in CHARACTERS {
+            println!("{:<24} {}", character.name, character.summary);
+        }
+        return Ok(ExitCode::SUCCESS);
+    };
+    let character = Character::by_name(name)?;
+    let bundle = Bundle::of_character(out, character, &Interpreter::Copy(interpreter()?))?;
+    println!("{} in {}", bundle.id, bundle.dir.display());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,43 @@
+//! `serve`.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use plugin_conformance::api::{ApiServer, Dialect, Listen};
+use plugin_conformance::conformance::GeneratedApi;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::Failure;
+use super::args::{DialectArgument, ServeArguments};
+
+/// Calls under way at the end have this long.
+const DRAIN: Duration = Duration::from_secs(2);
+
+pub(super) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure> {
+    let api = match arguments.failing {
+        true => GeneratedApi::failing(),
+        false => GeneratedApi::answering(arguments.version),
+    };
+    let dialect = match arguments.dialect {
+        DialectArgument::GoServer => Dialect::GoServer,
+        DialectArgument::Embedded => Dialect::Embedded,
+    };
+    // Before the address is told: whoever reads it may send the signal at once.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let server = ApiServer::builder(api)
+        .dialect(dialect)
+        .listen(Listen::Tcp(arguments.listen))
+        .start()
+        .await?;
+    let mut out = std::io::stdout();
+    writeln!(out, "{}", server.target())?;
+    out.flush()?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    server.stop(DRAIN).await;
+    Ok(ExitCode::SUCCESS)
+}

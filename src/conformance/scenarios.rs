@@ -1,0 +1,365 @@
+//! The life-cycle checks: which character is launched, what the supervisor is to do with it, and
+//! what must have been seen.
+//!
+//! A row of [`SCENARIOS`] is one launch; it may carry several rules. Each rule has a saboteur in
+//! [`saboteurs`](super::saboteurs) that breaks it and no other.
+
+use std::time::Duration;
+
+use super::check::{Check, Verdict};
+use super::subject::{Observation, Story};
+use crate::supervisor::EventKind;
+
+/// One launch of one character.
+#[derive(Debug)]
+pub struct Scenario {
+    /// The fake interpreter.
+    pub character: &'static str,
+    /// What the supervisor is to do.
+    pub story: Story,
+    /// Offer the API on a Unix socket.
+    pub unix: bool,
+    /// What must hold.
+    pub rules: &'static [Rule],
+}
+
+/// One rule about a launch.
+#[derive(Debug)]
+pub struct Rule {
+    /// The check's id.
+    pub id: &'static str,
+    /// The rule in one sentence.
+    pub title: &'static str,
+    /// Looks at what was seen.
+    pub judge: fn(&Observation) -> Verdict,
+}
+
+const fn rule(id: &'static str, title: &'static str, judge: fn(&Observation) -> Verdict) -> Rule {
+    Rule { id, title, judge }
+}
+
+impl Scenario {
+    /// Looks at what was seen, rule by rule.
+    pub fn judge(&self, seen: &Observation) -> Vec<Check> {
+        let check = |rule: &Rule| Check::new(rule.id, rule.title, (rule.judge)(seen));
+        self.rules.iter().map(check).collect()
+    }
+}
+
+const fn scenario(character: &'static str, story: Story, rules: &'static [Rule]) -> Scenario {
+    Scenario { character, story, unix: false, rules }
+}
+
+/// Every launch that `check` makes, besides those for the RPCs.
+pub static SCENARIOS: &[Scenario] = &[
+    scenario(
+        "well-behaved",
+        Story::LaunchCheckAndStop,
+        &[
+            rule("launch.active", "a well-behaved plugin becomes active", active),
+            rule("launch.api-first", "the API server answers before the process starts", |seen| {
+                let report = report(seen)?;
+                want(report.api_reachable_at_start, "the plugin could not reach the API at its start")
+            }),
+            rule("launch.target", "MATTERMOST_PLUGIN_API_TARGET names the API server", |seen| {
+                let listening = seen.events.iter().find_map(|kind| match kind {
+                    EventKind::ApiListening { target } => Some(target.clone()),
+                    _ => None,
+                });
+                same("the variable", &report(seen)?.api_target, &listening)
+            }),
+            rule("launch.server-version", "GetServerVersion answers across the boundary", |seen| {
+                let version = report(seen)?.server_version.clone();
+                same("the version", &version, &Some(super::DEFAULT_VERSION.to_owned()))
+            }),
+            rule("launch.working-directory", "the process runs in its bundle", |seen| {
+                same_folder("the working directory", &report(seen)?.cwd, seen)
+            }),
+            rule("launch.arguments", "the interpreter gets the script's path and no more", |seen| {
+                same("the arguments", &report(seen)?.argv[1..].to_vec(), &vec!["plugin.py".to_owned()])
+            }),
+            rule("launch.cookie", "go-plugin's cookie and protocol version are set", |seen| {
+                let go_plugin = &report(seen)?.go_plugin;
+                let cookie = Some("Securely message teams, anywhere.".to_owned());
+                same("the cookie", &go_plugin.cookie, &cookie)?;
+                same("the versions", &go_plugin.protocol_versions, &Some("1".to_owned()))
+            }),
+            rule("launch.identity", "the plugin is told its id and its path", |seen| {
+                let environment = &report(seen)?.environment;
+                let id = Some("com.mattermost.fake-well-behaved".to_owned());
+                same("MATTERMOST_PLUGIN_ID", &environment.plugin_id, &id)?;
+                let path = environment.plugin_path.clone().unwrap_or_default();
+                same_folder("MATTERMOST_PLUGIN_PATH", &path, seen)
+            }),
+            rule("launch.hooks", "Implemented is asked first, then OnActivate", |seen| {
+                let hooks = &report(seen)?.hooks;
+                let first: Vec<_> = hooks.iter().take(2).map(String::as_str).collect();
+                same("the first hooks", &first, &vec!["Implemented", "OnActivate"])
+            }),
+            rule("health.serving", "a healthy plugin passes a health check", |seen| match &seen.health {
+                Some(Ok(())) => Ok(String::new()),
+                Some(Err(error)) => Err(error.clone()),
+                None => Err("no health check was made".to_owned()),
+            }),
+            rule("stop.on-deactivate", "OnDeactivate is the last hook", |seen| {
+                let last = report(seen)?.hooks.last().cloned();
+                same("the last hook", &last, &Some("OnDeactivate".to_owned()))
+            }),
+            rule("stop.sigterm", "the process is asked to leave by SIGTERM", |seen| {
+                let stop = report(seen)?.stop.as_ref().and_then(|stop| stop.signal.clone());
+                same("the signal", &stop, &Some("SIGTERM".to_owned()))
+            }),
+            rule("stop.api-last", "the API server outlives the process", |seen| {
+                let stop = report(seen)?.stop.as_ref();
+                let reachable = stop.is_some_and(|stop| stop.api_reachable);
+                want(reachable, "the plugin could not reach the API while it was stopping")?;
+                let at = |wanted: fn(&EventKind) -> bool| seen.events.iter().position(wanted);
+                let exited = at(|kind| matches!(kind, EventKind::Exited { .. }));
+                let stopped = at(|kind| matches!(kind, EventKind::ApiStopped { .. }));
+                want(exited.is_some() && exited < stopped, "the API server was stopped before the process")
+            }),
+            rule("stop.exit-status", "a plugin that leaves in order ends with status 0", |seen| {
+                same("the exit", &seen.exit, &Some("exit status 0".to_owned()))
+            }),
+            rule("stop.nothing-left", "no process, port or file is left", nothing_left),
+        ],
+    ),
+    Scenario {
+        character: "well-behaved",
+        story: Story::LaunchAndStop,
+        unix: true,
+        rules: &[rule("launch.unix-socket", "the API can be served on a Unix socket", |seen| {
+            active(seen)?;
+            let report = report(seen)?;
+            let target = report.api_target.clone().unwrap_or_default();
+            want(target.starts_with("unix:///"), &format!("the target is {target:?}"))?;
+            want(report.server_version.is_some(), "GetServerVersion did not answer")?;
+            nothing_left(seen)
+        })],
+    },
+    scenario("silent", Story::LaunchAndStop, &[rule(
+        "handshake.silent",
+        "a plugin that prints no handshake is given up in bounded time",
+        |seen| refused(seen, &["timeout"]),
+    )]),
+    scenario("garbage-handshake", Story::LaunchAndStop, &[rule(
+        "handshake.garbage",
+        "a first line that is no handshake is refused",
+        |seen| refused(seen, &["Unrecognized remote plugin message"]),
+    )]),
+    scenario("short-handshake", Story::LaunchAndStop, &[rule(
+        "handshake.short",
+        "a handshake of too few fields is refused",
+        |seen| refused(seen, &["Unrecognized remote plugin message"]),
+    )]),
+    scenario("netrpc-handshake", Story::LaunchAndStop, &[rule(
+        "handshake.netrpc",
+        "a handshake for net/rpc is refused",
+        |seen| refused(seen, &["protocol", "netrpc"]),
+    )]),
+    scenario("wrong-core-version", Story::LaunchAndStop, &[rule(
+        "handshake.core-version",
+        "another core protocol version is refused",
+        |seen| refused(seen, &["core", "version"]),
+    )]),
+    scenario("wrong-app-version", Story::LaunchAndStop, &[rule(
+        "handshake.app-version",
+        "another app protocol version is refused",
+        |seen| refused(seen, &["API version"]),
+    )]),
+    scenario("huge-first-line", Story::LaunchAndStop, &[rule(
+        "handshake.huge-line",
+        "a first line of 64 KiB and more is refused",
+        |seen| refused(seen, &["64 KiB"]),
+    )]),
+    scenario("long-handshake-field", Story::LaunchAndStop, &[rule(
+        "handshake.certificate",
+        "a handshake that wants TLS is refused",
+        |seen| refused(seen, &["cert"]),
+    )]),
+    scenario("banner-before-handshake", Story::LaunchAndStop, &[rule(
+        "handshake.banner",
+        "a line printed before the handshake is named in the error",
+        |seen| refused(seen, &["Unrecognized remote plugin message"]),
+    )]),
+    scenario("crash-before-handshake", Story::LaunchAndStop, &[rule(
+        "crash.before-handshake",
+        "a process that ends before its handshake fails the launch at once",
+        |seen| {
+            want(seen.launch_time < Duration::from_secs(2), "the launch waited for a dead process")?;
+            refused(seen, &["the process ended with"])
+        },
+    )]),
+    scenario("crash-during-handshake", Story::LaunchAndStop, &[rule(
+        "crash.during-handshake",
+        "half a handshake and an end fail the launch",
+        |seen| refused(seen, &["the process ended with"]),
+    )]),
+    scenario("crash-after-handshake", Story::LaunchAndStop, &[rule(
+        "crash.after-handshake",
+        "a process that ends after its handshake fails the launch",
+        |seen| refused(seen, &["the process ended with"]),
+    )]),
+    scenario("crash-in-on-activate", Story::LaunchAndStop, &[rule(
+        "crash.in-on-activate",
+        "a process that ends in OnActivate fails the launch",
+        |seen| refused(seen, &["the process ended with"]),
+    )]),
+    scenario("crash-later", Story::LaunchAndWait, &[rule(
+        "crash.later",
+        "the end of an active plugin is noticed without a health check",
+        |seen| {
+            active(seen)?;
+            want(seen.stop_time < Duration::from_secs(2), "it was noticed late")?;
+            nothing_left(seen)
+        },
+    )]),
+    scenario("error-in-on-activate", Story::LaunchAndStop, &[rule(
+        "activate.refused",
+        "an AppError from OnActivate fails the launch and is told whole",
+        |seen| refused(seen, &["OnActivate", "refused"]),
+    )]),
+    scenario("hang-in-on-activate", Story::LaunchAndStop, &[rule(
+        "activate.hang",
+        "an OnActivate that never answers fails the launch in bounded time",
+        |seen| refused(seen, &["OnActivate did not answer"]),
+    )]),
+    scenario("hang-in-implemented", Story::LaunchAndStop, &[rule(
+        "implemented.hang",
+        "an Implemented that never answers fails the launch in bounded time",
+        |seen| refused(seen, &["Implemented did not answer"]),
+    )]),
+    scenario("hang-in-on-deactivate", Story::LaunchAndStop, &[rule(
+        "stop.hang-in-on-deactivate",
+        "an OnDeactivate that never answers does not stop the stop",
+        stops,
+    )]),
+    scenario("ignores-sigterm", Story::LaunchAndStop, &[rule(
+        "stop.ignored-sigterm",
+        "a plugin that ignores SIGTERM is killed after the grace period",
+        |seen| {
+            stops(seen)?;
+            want(seen.events.contains(&EventKind::Killing), "it was not killed")
+        },
+    )]),
+    scenario("grandchild-holds-stdout", Story::LaunchAndStop, &[rule(
+        "stop.grandchild",
+        "a descendant that holds stdout neither outlives nor delays the stop",
+        stops,
+    )]),
+    scenario("grandchild-new-session", Story::LaunchAndStop, &[rule(
+        "stop.grandchild-new-session",
+        "a descendant that left the process group does not outlive the stop",
+        stops,
+    )]),
+    scenario("blocks-thread", Story::LaunchCheckAndStop, &[rule(
+        "stop.blocked-event-loop",
+        "a plugin whose event loop is blocked fails its health check and is stopped",
+        |seen| {
+            want(matches!(seen.health, Some(Err(_))), "the health check passed")?;
+            stops(seen)
+        },
+    )]),
+    scenario("controller-exits", Story::LaunchAndStop, &[rule(
+        "stop.controller",
+        "a plugin with go-plugin's controller leaves by it, without a signal",
+        |seen| {
+            stops(seen)?;
+            want(!seen.events.contains(&EventKind::Terminating), "it was sent SIGTERM all the same")
+        },
+    )]),
+    scenario("controller-blocked", Story::LaunchAndStop, &[rule(
+        "stop.controller-blocked",
+        "a controller that never answers does not stop the stop",
+        stops,
+    )]),
+    scenario("calls-while-stopping", Story::LaunchAndStop, &[rule(
+        "stop.calls-while-stopping",
+        "API calls that a plugin makes while it is stopped are answered",
+        |seen| {
+            stops(seen)?;
+            let last = report(seen)?.calls.last().map(|call| call.code.clone());
+            same("the last call", &last, &Some("OK".to_owned()))
+        },
+    )]),
+    scenario("leaks-open-call", Story::LaunchAndStop, &[rule(
+        "stop.open-call",
+        "a call that a plugin leaves open does not hold the API server",
+        stops,
+    )]),
+    scenario("blocks-health", Story::LaunchAndStop, &[rule(
+        "health.blocked",
+        "a health service that never answers fails the launch in bounded time",
+        |seen| refused(seen, &["health check"]),
+    )]),
+    scenario("not-serving", Story::LaunchAndStop, &[rule(
+        "health.not-serving",
+        "a plugin that says NOT_SERVING is not healthy",
+        |seen| refused(seen, &["NOT_SERVING"]),
+    )]),
+    scenario("no-health", Story::LaunchAndStop, &[rule(
+        "health.missing",
+        "a plugin without a health service is refused",
+        |seen| refused(seen, &["grpc.health.v1.Health"]),
+    )]),
+    scenario("floods-output", Story::LaunchCheckAndStop, &[rule(
+        "output.flood",
+        "floods on stdout and stderr neither block the plugin nor get lost",
+        |seen| {
+            stops(seen)?;
+            want(matches!(seen.health, Some(Ok(()))), "the health check failed")?;
+            want(!seen.log.is_empty(), "nothing of it was logged")
+        },
+    )]),
+    scenario("unix-hooks", Story::LaunchAndStop, &[rule(
+        "handshake.unix",
+        "a plugin may serve its hooks on a Unix socket",
+        stops,
+    )]),
+];
+
+/// Ok with no remark, or the fault.
+fn want(holds: bool, fault: &str) -> Verdict {
+    if holds { Ok(String::new()) } else { Err(fault.to_owned()) }
+}
+
+fn same<T: PartialEq + std::fmt::Debug>(what: &str, seen: &T, wanted: &T) -> Verdict {
+    want(seen == wanted, &format!("{what}: {seen:?}, not {wanted:?}"))
+}
+
+/// Whether this path, links resolved, is the bundle.
+fn same_folder(what: &str, path: &str, seen: &Observation) -> Verdict {
+    let found = std::fs::canonicalize(path).map_err(|error| format!("{what} {path:?}: {error}"))?;
+    let bundle = seen.bundle.canonicalize().map_err(|error| format!("the bundle: {error}"))?;
+    same(what, &found, &bundle)
+}
+
+fn report(seen: &Observation) -> Result<&fake_interpreters::report::Report, String> {
+    seen.report.as_ref().map_err(Clone::clone)
+}
+
+fn active(seen: &Observation) -> Verdict {
+    seen.launch.clone().map(|()| String::new())
+}
+
+fn nothing_left(seen: &Observation) -> Verdict {
+    want(seen.left.is_empty(), &seen.left.join("; "))
+}
+
+/// The plugin became active, was stopped, and nothing is left.
+fn stops(seen: &Observation) -> Verdict {
+    active(seen)?;
+    let ended = seen.events.last() == Some(&EventKind::Ended);
+    want(ended, "the stop did not come to its end")?;
+    nothing_left(seen)
+}
+
+/// The launch failed, its error says all of `words`, and nothing is left.
+fn refused(seen: &Observation, words: &[&str]) -> Verdict {
+    let Err(error) = &seen.launch else {
+        return Err("the launch succeeded".to_owned());
+    };
+    let missing: Vec<_> = words.iter().filter(|word| !error.contains(**word)).collect();
+    want(missing.is_empty(), &format!("the error does not say {missing:?}: {error}"))?;
+    nothing_left(seen)
+}

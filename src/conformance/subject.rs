@@ -1,0 +1,224 @@
+//! Who is judged, and what an observer from outside saw of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use fake_interpreters::report::Report;
+use tempfile::TempDir;
+use tokio::net::{TcpStream, UnixStream};
+
+use crate::api::ApiServerBuilder;
+use crate::supervisor::{EventKind, EventLog, LogRecord, Supervisor, Timeouts};
+
+/// What a supervisor is to do with a bundle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Story {
+    /// Launch it and, if that succeeds, stop it.
+    LaunchAndStop,
+    /// Launch it and wait until it ends by itself.
+    LaunchAndWait,
+    /// Launch it, check its health, stop it.
+    LaunchCheckAndStop,
+}
+
+/// How the API is offered to the plugin.
+#[derive(Clone)]
+pub struct Offer {
+    /// Makes the server, with its layers; where it listens is the supervisor's choice.
+    pub server: Arc<dyn Fn() -> ApiServerBuilder + Send + Sync>,
+    /// On a Unix socket instead of TCP.
+    pub unix: bool,
+}
+
+/// A supervisor under test.
+#[async_trait]
+pub trait Subject: Send + Sync {
+    /// Lives `story` with the bundle and says what was seen.
+    async fn live(&self, bundle: &Path, offer: Offer, story: Story) -> Observation;
+}
+
+/// What was seen of one life, from outside the plugin process.
+#[derive(Debug, Clone)]
+pub struct Observation {
+    /// The bundle.
+    pub bundle: PathBuf,
+    /// The launch: the plugin became active, or the error's text.
+    pub launch: Result<(), String>,
+    /// The health check, if the story has one.
+    pub health: Option<Result<(), String>>,
+    /// What the supervisor says that happened.
+    pub events: Vec<EventKind>,
+    /// How the process ended, in words.
+    pub exit: Option<String>,
+    /// How long the launch took.
+    pub launch_time: Duration,
+    /// How long everything after it took.
+    pub stop_time: Duration,
+    /// What the fake interpreter reported; `Err` says why there is no report.
+    pub report: Result<Report, String>,
+    /// The plugin's output, after the handshake.
+    pub log: Vec<LogRecord>,
+    /// Everything that is still there and should not be, in words.
+    pub left: Vec<String>,
+    /// Keeps the bundle until the last rule has looked at it.
+    pub folder: Option<Arc<TempDir>>,
+}
+
+impl Observation {
+    /// Of a subject that did not come back.
+    pub(super) fn endless(bundle: &Path, patience: Duration) -> Self {
+        let fault = format!("the supervisor did not come back within {patience:?}");
+        Self {
+            bundle: bundle.to_owned(),
+            launch: Err(fault.clone()),
+            health: None,
+            events: Vec::new(),
+            exit: None,
+            launch_time: patience,
+            stop_time: Duration::ZERO,
+            report: Err(fault.clone()),
+            log: Vec::new(),
+            left: vec![fault],
+            folder: None,
+        }
+    }
+}
+
+/// The kit's own supervisor.
+#[derive(Debug, Clone)]
+pub struct KitSupervisor {
+    /// Its time limits.
+    pub timeouts: Timeouts,
+}
+
+impl KitSupervisor {
+    /// Short limits: a conformance run waits for a silent plugin more than once.
+    pub fn impatient() -> Self {
+        let timeouts = Timeouts {
+            handshake: Duration::from_secs(3),
+            connect: Duration::from_secs(2),
+            health: Duration::from_secs(1),
+            hook: Duration::from_secs(3),
+            deactivate: Duration::from_secs(1),
+            controller: Duration::from_secs(1),
+            leave: Duration::from_secs(1),
+            grace: Duration::from_secs(1),
+            output: Duration::from_millis(300),
+            api_drain: Duration::from_millis(300),
+            ..Timeouts::default()
+        };
+        Self { timeouts }
+    }
+}
+
+#[async_trait]
+impl Subject for KitSupervisor {
+    async fn live(&self, bundle: &Path, offer: Offer, story: Story) -> Observation {
+        let events = EventLog::default();
+        let log = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let sink = Arc::clone(&log);
+        let Offer { server, unix } = offer;
+        let mut builder = Supervisor::builder(bundle)
+            .api_server(move || server())
+            .timeouts(self.timeouts)
+            .events(&events)
+            .log(Arc::new(move |record| {
+                if let Ok(mut log) = sink.lock() {
+                    log.push(record);
+                }
+            }));
+        if unix {
+            builder = builder.api_on_unix_socket();
+        }
+        let start = Instant::now();
+        let launched = builder.launch().await;
+        let launch_time = start.elapsed();
+        let mut health = None;
+        let (launch, exit) = match &launched {
+            Err(error) => (Err(error.to_string()), error.exit.as_ref().map(ToString::to_string)),
+            Ok(plugin) => {
+                if story == Story::LaunchCheckAndStop {
+                    health = Some(plugin.health_check().await.map_err(|error| error.to_string()));
+                }
+                let ended = match story {
+                    Story::LaunchAndWait => {
+                        let patience = self.timeouts.hook;
+                        let ended = tokio::time::timeout(patience, plugin.ended()).await;
+                        match ended {
+                            Ok(ended) => ended,
+                            Err(_) => plugin.shutdown().await,
+                        }
+                    }
+                    Story::LaunchAndStop | Story::LaunchCheckAndStop => plugin.shutdown().await,
+                };
+                (Ok(()), ended.exit.map(|exit| exit.to_string()))
+            }
+        };
+        let stop_time = start.elapsed() - launch_time;
+        let report = Report::read(&bundle.join("report.json")).map_err(|error| error.to_string());
+        let left = left(&events.kinds(), report.as_ref().ok()).await;
+        let log = log.lock().map(|log| log.clone()).unwrap_or_default();
+        Observation {
+            bundle: bundle.to_owned(),
+            launch,
+            health,
+            events: events.kinds(),
+            exit,
+            launch_time,
+            stop_time,
+            report,
+            log,
+            left,
+            folder: None,
+        }
+    }
+}
+
+/// Processes that still live, and a target that still answers.
+async fn left(events: &[EventKind], report: Option<&Report>) -> Vec<String> {
+    let mut left = Vec::new();
+    let spawned = events.iter().filter_map(|kind| match kind {
+        EventKind::Spawned { pid } => Some(*pid),
+        _ => None,
+    });
+    for pid in spawned.chain(report.into_iter().flat_map(|report| report.grandchildren.clone())) {
+        if is_alive(pid) {
+            left.push(format!("process {pid} still lives"));
+        }
+    }
+    for kind in events {
+        let EventKind::ApiListening { target } = kind else { continue };
+        if answers(target).await {
+            left.push(format!("the API server still accepts connections on {target}"));
+        }
+        if let Some(path) = target.strip_prefix("unix://")
+            && let Some(folder) = Path::new(path).parent()
+            && folder.exists()
+        {
+            left.push(format!("the folder {} is still there", folder.display()));
+        }
+    }
+    left
+}
+
+async fn answers(target: &str) -> bool {
+    match target.strip_prefix("unix://") {
+        Some(path) => UnixStream::connect(path).await.is_ok(),
+        None => TcpStream::connect(target).await.is_ok(),
+    }
+}
+
+/// Whether a process runs. A zombie whose parent has not looked yet is dead.
+fn is_alive(pid: u32) -> bool {
+    let Some(process) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
+        return false;
+    };
+    if rustix::process::test_kill_process(process).is_err() {
+        return false;
+    }
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+    !matches!(state, Some('Z' | 'X'))
+}

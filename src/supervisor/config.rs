@@ -1,0 +1,186 @@
+//! What a launch needs to know.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::events::EventLog;
+use super::log::{LogSink, tracing_sink};
+use super::{LaunchError, Supervisor};
+use crate::api::{ApiServer, ApiServerBuilder, Listen, PluginApi};
+
+/// How long each wait may last. Every wait has one: no plugin can hold the supervisor for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the start of the process to its handshake line; 10 s.
+    pub handshake: Duration,
+    /// To connect to the plugin's gRPC server; 5 s.
+    pub connect: Duration,
+    /// For each ping of a health check; 5 s.
+    pub health: Duration,
+    /// For each hook, `Implemented` and `OnActivate` included; 30 s.
+    pub hook: Duration,
+    /// For `OnDeactivate`; 10 s.
+    pub deactivate: Duration,
+    /// For `GRPCController/Shutdown`; 2 s.
+    pub controller: Duration,
+    /// For a plugin that agreed to leave, before SIGTERM; 2 s.
+    pub leave: Duration,
+    /// From SIGTERM to SIGKILL; 5 s, the grace that the Python SDK gives its own calls.
+    pub grace: Duration,
+    /// For the kernel to end a killed process; 5 s.
+    pub reap: Duration,
+    /// For output that a descendant may still hold open after the process is gone; 500 ms.
+    pub output: Duration,
+    /// For calls of the API that are under way when the process is gone; 1 s.
+    pub api_drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            handshake: Duration::from_secs(10),
+            connect: Duration::from_secs(5),
+            health: Duration::from_secs(5),
+            hook: Duration::from_secs(30),
+            deactivate: Duration::from_secs(10),
+            controller: Duration::from_secs(2),
+            leave: Duration::from_secs(2),
+            grace: Duration::from_secs(5),
+            reap: Duration::from_secs(5),
+            output: Duration::from_millis(500),
+            api_drain: Duration::from_secs(1),
+        }
+    }
+}
+
+impl Timeouts {
+    /// The longest that a stop can take, whatever the plugin does.
+    pub fn longest_stop(&self) -> Duration {
+        const API_ABORT: Duration = Duration::from_secs(2);
+        self.deactivate
+            + self.controller
+            + self.leave
+            + self.grace
+            + self.reap
+            + self.output
+            + self.api_drain
+            + API_ABORT
+    }
+}
+
+/// Makes the API server of one launch; a restart asks for another.
+pub(super) type ApiFactory = Arc<dyn Fn() -> ApiServerBuilder + Send + Sync>;
+
+/// Describes a launch. It can be launched again and again: each launch has its own process, API
+/// server and port.
+///
+/// ```no_run
+/// # use std::sync::Arc;
+/// # use std::time::Duration;
+/// # struct Tiny;
+/// # impl plugin_conformance::api::PluginApi for Tiny {}
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use plugin_conformance::supervisor::Supervisor;
+///
+/// let plugin = Supervisor::builder("plugins/com.example.hello").api(Arc::new(Tiny)).launch().await?;
+/// assert!(plugin.health_check().await.is_ok());
+/// plugin.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SupervisorBuilder {
+    pub(super) bundle: PathBuf,
+    pub(super) api: Option<ApiFactory>,
+    pub(super) unix: bool,
+    pub(super) environment: BTreeMap<OsString, OsString>,
+    pub(super) timeouts: Timeouts,
+    pub(super) events: Option<EventLog>,
+    pub(super) log: LogSink,
+}
+
+impl SupervisorBuilder {
+    pub(super) fn new(bundle: &Path) -> Self {
+        Self {
+            bundle: bundle.to_owned(),
+            api: None,
+            unix: false,
+            environment: BTreeMap::new(),
+            timeouts: Timeouts::default(),
+            events: None,
+            log: tracing_sink(),
+        }
+    }
+
+    /// What answers the plugin's API calls. Without it the plugin runs with no API server, and with
+    /// no `MATTERMOST_PLUGIN_API_TARGET` even if our own environment has one.
+    #[must_use]
+    pub fn api(self, api: Arc<dyn PluginApi>) -> Self {
+        self.api_server(move || ApiServer::builder(Arc::clone(&api)))
+    }
+
+    /// The same with layers, a recorder, another dialect: called once a launch. Where it listens is
+    /// the supervisor's choice: 127.0.0.1, or a private Unix socket after
+    /// [`api_on_unix_socket`](Self::api_on_unix_socket).
+    #[must_use]
+    pub fn api_server(mut self, server: impl Fn() -> ApiServerBuilder + Send + Sync + 'static) -> Self {
+        self.api = Some(Arc::new(server));
+        self
+    }
+
+    /// Serves the API on a Unix socket in a folder of mode 0700; the variable then says
+    /// `unix:///…`.
+    #[must_use]
+    pub fn api_on_unix_socket(mut self) -> Self {
+        self.unix = true;
+        self
+    }
+
+    /// A further variable for the plugin. The supervisor's own variables win over it.
+    #[must_use]
+    pub fn env(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
+        self.environment.insert(name.into(), value.into());
+        self
+    }
+
+    /// Other time limits.
+    #[must_use]
+    pub fn timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Writes the events to this log, which can be read while the launch is under way.
+    #[must_use]
+    pub fn events(mut self, events: &EventLog) -> Self {
+        self.events = Some(events.clone());
+        self
+    }
+
+    /// Where the plugin's output goes; to `tracing` by default.
+    #[must_use]
+    pub fn log(mut self, sink: LogSink) -> Self {
+        self.log = sink;
+        self
+    }
+
+    /// Launches the plugin and waits until it is active.
+    ///
+    /// When it fails, nothing is left behind by the time it returns; when its future is dropped, the
+    /// launch is undone in the background.
+    ///
+    /// # Errors
+    /// [`LaunchError`] says which step failed, and how.
+    pub async fn launch(&self) -> Result<Supervisor, LaunchError> {
+        Supervisor::launch(self.clone()).await
+    }
+
+    /// The API server to start, listening where it should.
+    pub(super) fn api_builder(&self) -> Option<ApiServerBuilder> {
+        let listen = if self.unix { Listen::PrivateUnix } else { Listen::default() };
+        self.api.as_ref().map(|server| server().listen(listen))
+    }
+}

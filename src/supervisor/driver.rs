@@ -1,0 +1,469 @@
+//! Carries out the actions of a [`Lifecycle`]: the thin layer between the pure machine and tokio.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+use super::config::SupervisorBuilder;
+use super::error::{LaunchError, LaunchFailure};
+use super::events::{EventKind, EventLog};
+use super::handshake::{Handshake, HandshakeAddress, HandshakeError};
+use super::hooks::{self, Hooks};
+use super::lifecycle::{Action, Ending, Event, Lifecycle, Phase};
+use super::output::TailBuffer;
+use super::plan::Plan;
+use super::process::{self, ExitReport, Process};
+use super::pump::{FirstLine, Pumps};
+use super::{Active, Ended};
+use crate::api::ApiServer;
+
+/// What the handles of a life share with its driver.
+#[derive(Debug)]
+pub(super) struct Controls {
+    /// Asks for an orderly stop.
+    pub(super) stop: CancellationToken,
+    /// Asks for a stop at once.
+    pub(super) kill: CancellationToken,
+    /// From the first moment of the stop on, no hook is called.
+    pub(super) stopping: CancellationToken,
+    pub(super) phase: watch::Sender<Phase>,
+    /// Set when nothing is left.
+    pub(super) ended: watch::Sender<Option<Ended>>,
+    pub(super) events: EventLog,
+}
+
+/// Everything that a life holds. What the machine says was released is `None`.
+pub(super) struct Driver {
+    config: SupervisorBuilder,
+    plan: Plan,
+    controls: Arc<Controls>,
+    life: Lifecycle,
+    ready: Option<oneshot::Sender<Result<Active, LaunchError>>>,
+
+    api: Option<ApiServer>,
+    process: Option<Process>,
+    pumps: Option<Pumps>,
+    address: Option<HandshakeAddress>,
+    hooks: Option<Hooks>,
+    failure: Option<LaunchFailure>,
+    exit: Option<ExitReport>,
+    tail: Arc<Mutex<TailBuffer>>,
+    pid: u32,
+    /// The process has exited; it may not be reaped yet.
+    exited: bool,
+}
+
+/// The outcome of an action: a change to what the driver holds, and the machine's event.
+type Outcome = (Event, Box<dyn FnOnce(&mut Driver) + Send>);
+
+fn outcome(event: Event, change: impl FnOnce(&mut Driver) + Send + 'static) -> Outcome {
+    (event, Box::new(change))
+}
+
+fn failed(failure: impl Into<LaunchFailure>) -> Outcome {
+    let failure = failure.into();
+    outcome(Event::Failed, |driver| {
+        driver.failure.get_or_insert(failure);
+    })
+}
+
+impl Driver {
+    pub(super) fn new(
+        config: SupervisorBuilder,
+        plan: Plan,
+        controls: Arc<Controls>,
+        ready: oneshot::Sender<Result<Active, LaunchError>>,
+    ) -> Self {
+        let life = Lifecycle::new(config.api.is_some());
+        Self {
+            config,
+            plan,
+            controls,
+            life,
+            ready: Some(ready),
+            api: None,
+            process: None,
+            pumps: None,
+            address: None,
+            hooks: None,
+            failure: None,
+            exit: None,
+            tail: Arc::default(),
+            pid: 0,
+            exited: false,
+        }
+    }
+
+    /// Lives the life to its end.
+    pub(super) async fn run(mut self) {
+        let controls = Arc::clone(&self.controls);
+        let mut under_way: BoxFuture<'static, Outcome> = futures::future::pending().boxed();
+        let (mut stop_heard, mut kill_heard) = (false, false);
+        let mut event = Event::Launch;
+        loop {
+            if let Some(action) = self.life.step(event) {
+                self.announce_stopping();
+                controls.phase.send_replace(self.life.phase());
+                if action == Action::Finish {
+                    return self.finish();
+                }
+                // What was under way is dropped before the new action begins.
+                drop(under_way);
+                under_way = self.begin(action);
+            }
+            let exited = async {
+                match &self.process {
+                    Some(process) if !self.exited => process.exited().await,
+                    _ => futures::future::pending().await,
+                }
+            };
+            event = tokio::select! {
+                biased;
+                (event, change) = &mut under_way => {
+                    under_way = futures::future::pending().boxed();
+                    change(&mut self);
+                    event
+                }
+                () = controls.kill.cancelled(), if !kill_heard => {
+                    kill_heard = true;
+                    Event::KillRequested
+                }
+                () = controls.stop.cancelled(), if !stop_heard => {
+                    stop_heard = true;
+                    Event::StopRequested
+                }
+                () = exited => {
+                    self.exited = true;
+                    Event::Exited
+                }
+            };
+        }
+    }
+
+    fn record(&self, kind: EventKind) {
+        self.controls.events.record(kind);
+    }
+
+    /// As soon as the end is certain, no hook is called any more.
+    fn announce_stopping(&mut self) {
+        if let Some(ending) = self.life.ending()
+            && !self.controls.stopping.is_cancelled()
+        {
+            self.controls.stopping.cancel();
+            let reason = match (ending, &self.failure) {
+                (Ending::Stopped, _) => "a stop was asked for".to_owned(),
+                (Ending::Crashed, _) => "the process exited by itself".to_owned(),
+                (Ending::ExitedDuring(phase), None) => format!("the process exited while {phase}"),
+                (_, Some(failure)) => failure.to_string(),
+                (Ending::LaunchFailed(phase), None) => format!("the launch failed while {phase}"),
+            };
+            self.record(EventKind::Stopping { reason });
+        }
+    }
+
+    fn begin(&mut self, action: Action) -> BoxFuture<'static, Outcome> {
+        match action {
+            Action::StartApi => self.start_api(),
+            Action::Spawn => self.spawn(),
+            Action::ReadHandshake => self.read_handshake(),
+            Action::Connect => self.connect(),
+            Action::CheckHealth => self.check_health(),
+            Action::AskHooks => self.ask_hooks(),
+            Action::Activate => self.activate(),
+            Action::Announce => self.announce(),
+            Action::Deactivate => self.deactivate(),
+            Action::AskToLeave => self.ask_to_leave(),
+            Action::AwaitLeave => grace(self.config.timeouts.leave),
+            Action::Terminate => self.terminate(),
+            Action::Reap => self.reap(),
+            Action::StopApi => self.stop_api(),
+            Action::Finish => futures::future::pending().boxed(),
+        }
+    }
+
+    fn start_api(&self) -> BoxFuture<'static, Outcome> {
+        let builder = self.config.api_builder();
+        async move {
+            let Some(builder) = builder else {
+                return failed(LaunchFailure::NoPhase(Phase::StartingApi));
+            };
+            match builder.start().await {
+                Ok(api) => outcome(Event::ApiListening, |driver| {
+                    driver.record(EventKind::ApiListening { target: api.target().to_owned() });
+                    driver.api = Some(api);
+                }),
+                Err(error) => failed(error),
+            }
+        }
+        .boxed()
+    }
+
+    fn spawn(&self) -> BoxFuture<'static, Outcome> {
+        let target = self.api.as_ref().map(ApiServer::target);
+        let command = self.plan.command(target, &self.config.environment);
+        let (plugin_id, log) = (self.plan.plugin_id.clone(), Arc::clone(&self.config.log));
+        let tail = Arc::clone(&self.tail);
+        async move {
+            match process::spawn(&command).await {
+                Ok((process, stdout, stderr)) => outcome(Event::Spawned, move |driver| {
+                    driver.pid = process.pid();
+                    driver.record(EventKind::Spawned { pid: process.pid() });
+                    driver.process = Some(process);
+                    driver.pumps = Some(Pumps::start(stdout, stderr, plugin_id, log, tail));
+                }),
+                Err(error) => failed(error),
+            }
+        }
+        .boxed()
+    }
+
+    fn read_handshake(&mut self) -> BoxFuture<'static, Outcome> {
+        let line = self.pumps.as_mut().and_then(Pumps::first_line);
+        let (after, bundle) = (self.config.timeouts.handshake, self.plan.bundle.clone());
+        async move {
+            let Some(line) = line else {
+                return failed(LaunchFailure::NoPhase(Phase::Handshaking));
+            };
+            let parsed = match tokio::time::timeout(after, line).await {
+                Err(_) => Err(HandshakeError::Timeout { after }),
+                Ok(Ok(FirstLine::Line(line))) => Handshake::parse(&line),
+                Ok(Ok(FirstLine::TooLong { limit })) => Err(HandshakeError::LineTooLong { limit }),
+                Ok(Ok(FirstLine::None) | Err(_)) => Err(HandshakeError::NoLine { status: None }),
+            };
+            match parsed {
+                Ok(handshake) => outcome(Event::Handshaken, move |driver| {
+                    let address = match handshake.address {
+                        // A relative path is relative to the plugin's working directory.
+                        HandshakeAddress::Unix(path) => HandshakeAddress::Unix(bundle.join(path)),
+                        address => address,
+                    };
+                    driver.record(EventKind::Handshaken { address: address.to_string() });
+                    driver.address = Some(address);
+                }),
+                Err(error) => failed(error),
+            }
+        }
+        .boxed()
+    }
+
+    fn connect(&self) -> BoxFuture<'static, Outcome> {
+        let address = self.address.clone();
+        let (after, hook) = (self.config.timeouts.connect, self.config.timeouts.hook);
+        let stopping = self.controls.stopping.clone();
+        async move {
+            let Some(address) = address else {
+                return failed(LaunchFailure::NoPhase(Phase::Connecting));
+            };
+            if let HandshakeAddress::Tcp { host, port } = &address
+                && let Err(error) = tokio::net::lookup_host((host.as_str(), *port)).await
+            {
+                let (addr, reason) = (format!("{host}:{port}"), error.to_string());
+                return failed(HandshakeError::Unresolvable { addr, reason });
+            }
+            let unreachable = |reason: String| {
+                let address = address.to_string();
+                failed(LaunchFailure::Unreachable { address, reason })
+            };
+            match tokio::time::timeout(after, hooks::connect(&address)).await {
+                Err(_) => unreachable(format!("no answer within {after:?}")),
+                Ok(Err(error)) => unreachable(super::error::chain(&error)),
+                Ok(Ok(channel)) => outcome(Event::Connected, move |driver| {
+                    driver.hooks = Some(Hooks::new(channel, hook, stopping));
+                }),
+            }
+        }
+        .boxed()
+    }
+
+    /// An action on the plugin's gRPC server.
+    fn with_hooks<F, Fut>(&self, action: F) -> BoxFuture<'static, Outcome>
+    where
+        F: FnOnce(Hooks) -> Fut,
+        Fut: Future<Output = Outcome> + Send + 'static,
+    {
+        match self.hooks.clone() {
+            Some(hooks) => action(hooks).boxed(),
+            None => {
+                let phase = self.life.phase();
+                async move { failed(LaunchFailure::NoPhase(phase)) }.boxed()
+            }
+        }
+    }
+
+    fn check_health(&self) -> BoxFuture<'static, Outcome> {
+        let each = self.config.timeouts.health;
+        self.with_hooks(move |hooks| async move {
+            match hooks.check_health(each).await {
+                Ok(()) => outcome(Event::Healthy, |driver| driver.record(EventKind::Healthy)),
+                Err(error) => failed(error),
+            }
+        })
+    }
+
+    fn ask_hooks(&self) -> BoxFuture<'static, Outcome> {
+        self.with_hooks(|mut hooks| async move {
+            match hooks.learn().await {
+                Err(error) => failed(LaunchFailure::Implemented(error)),
+                Ok(named) => {
+                    let event = Event::HooksKnown {
+                        activate: hooks.implements("OnActivate"),
+                        deactivate: hooks.implements("OnDeactivate"),
+                    };
+                    outcome(event, |driver| {
+                        driver.record(EventKind::HooksKnown { hooks: named });
+                        driver.hooks = Some(hooks);
+                    })
+                }
+            }
+        })
+    }
+
+    fn activate(&self) -> BoxFuture<'static, Outcome> {
+        self.with_hooks(|hooks| async move {
+            match hooks.on_activate(Default::default()).await {
+                Ok(_) => outcome(Event::Activated, |_| ()),
+                Err(error) => failed(LaunchFailure::OnActivate(error)),
+            }
+        })
+    }
+
+    fn announce(&mut self) -> BoxFuture<'static, Outcome> {
+        self.record(EventKind::Active);
+        if let (Some(ready), Some(hooks)) = (self.ready.take(), self.hooks.clone()) {
+            let target = self.api.as_ref().map(|api| api.target().to_owned());
+            let api_address = self.api.as_ref().and_then(ApiServer::tcp_address);
+            let active = Active { hooks, target, api_address, pid: self.pid };
+            if ready.send(Ok(active)).is_err() {
+                // The caller has gone away before it had a handle to stop the plugin with.
+                self.controls.stop.cancel();
+            }
+        }
+        futures::future::pending().boxed()
+    }
+
+    /// `OnDeactivate` goes to the plugin although, for everybody else, the stop has begun.
+    fn deactivate(&self) -> BoxFuture<'static, Outcome> {
+        let deadline = self.config.timeouts.deactivate;
+        let Some(hooks) = self.hooks.clone() else {
+            return async { outcome(Event::Deactivated, |_| ()) }.boxed();
+        };
+        let hooks = hooks.for_the_end(deadline);
+        async move {
+            let error = hooks.on_deactivate(Default::default()).await.err();
+            let error = error.map(|error| error.to_string());
+            outcome(Event::Deactivated, |driver| {
+                if let Some(error) = &error {
+                    tracing::warn!(plugin_id = driver.plan.plugin_id, error, "OnDeactivate failed");
+                }
+                driver.record(EventKind::Deactivated { error });
+            })
+        }
+        .boxed()
+    }
+
+    fn ask_to_leave(&self) -> BoxFuture<'static, Outcome> {
+        let (hooks, deadline) = (self.hooks.clone(), self.config.timeouts.controller);
+        async move {
+            let agreed = match hooks {
+                Some(hooks) => hooks.ask_to_leave(deadline).await,
+                None => false,
+            };
+            outcome(Event::LeaveAnswered(agreed), move |driver| {
+                driver.record(EventKind::AskedToLeave { agreed });
+            })
+        }
+        .boxed()
+    }
+
+    fn terminate(&self) -> BoxFuture<'static, Outcome> {
+        self.record(EventKind::Terminating);
+        if let Some(process) = &self.process
+            && let Err(error) = process.terminate()
+        {
+            tracing::warn!(plugin_id = self.plan.plugin_id, %error, "SIGTERM could not be sent");
+        }
+        grace(self.config.timeouts.grace)
+    }
+
+    fn reap(&mut self) -> BoxFuture<'static, Outcome> {
+        // No connection outlives the process.
+        self.hooks = None;
+        let (process, pumps) = (self.process.take(), self.pumps.take());
+        let (reap, output) = (self.config.timeouts.reap, self.config.timeouts.output);
+        if !self.exited {
+            self.record(EventKind::Killing);
+        }
+        async move {
+            let report = match process {
+                Some(process) => Some(process.finish(reap).await),
+                None => None,
+            };
+            if let Some(pumps) = pumps {
+                pumps.finish(output).await;
+            }
+            outcome(Event::Reaped, move |driver| {
+                if let Some(report) = report {
+                    driver.record(EventKind::Exited { report: report.clone() });
+                    driver.exit = Some(report);
+                }
+            })
+        }
+        .boxed()
+    }
+
+    fn stop_api(&mut self) -> BoxFuture<'static, Outcome> {
+        let (api, drain) = (self.api.take(), self.config.timeouts.api_drain);
+        async move {
+            let forced = match api {
+                Some(api) => {
+                    let stop = api.stop(drain).await;
+                    stop.forced + stop.stuck
+                }
+                None => 0,
+            };
+            outcome(Event::ApiStopped, move |driver| {
+                driver.record(EventKind::ApiStopped { forced });
+            })
+        }
+        .boxed()
+    }
+
+    /// Nothing is left: tells whoever waits.
+    fn finish(mut self) {
+        self.record(EventKind::Ended);
+        let ending = self.life.ending().unwrap_or(Ending::Stopped);
+        let stderr = match self.tail.lock() {
+            Ok(tail) => tail.to_string(),
+            Err(poisoned) => poisoned.into_inner().to_string(),
+        };
+        let ended = Ended { ending, exit: self.exit.clone(), stderr: stderr.clone() };
+        self.controls.ended.send_replace(Some(ended));
+        if let Some(ready) = self.ready.take() {
+            let failure = self.failure.take().unwrap_or(match ending {
+                Ending::ExitedDuring(phase) => LaunchFailure::ExitedDuring(phase),
+                Ending::LaunchFailed(phase) => LaunchFailure::NoPhase(phase),
+                Ending::Stopped | Ending::Crashed => LaunchFailure::Stopped,
+            });
+            let error = LaunchError {
+                plugin_id: self.plan.plugin_id.clone(),
+                failure,
+                exit: self.exit.take(),
+                stderr,
+            };
+            // An error means that nobody waits for the launch any more.
+            let _ = ready.send(Err(error));
+        }
+    }
+}
+
+fn grace(period: Duration) -> BoxFuture<'static, Outcome> {
+    async move {
+        tokio::time::sleep(period).await;
+        outcome(Event::GraceOver, |_| ())
+    }
+    .boxed()
+}

@@ -1,0 +1,140 @@
+//! Why a plugin could not be launched.
+
+use std::error::Error;
+use std::fmt;
+use std::path::PathBuf;
+
+use super::handshake::HandshakeError;
+use super::hooks::{HealthError, HookError};
+use super::interpreter::InterpreterError;
+use super::lifecycle::Phase;
+use super::manifest::ManifestError;
+use super::process::{ExitReport, SpawnError};
+use super::script::ScriptError;
+use crate::api::ListenError;
+
+/// A launch that failed. By the time it is returned, nothing of the launch is left.
+#[derive(Debug)]
+pub struct LaunchError {
+    /// The plugin; its folder's name where the manifest could not be read.
+    pub plugin_id: String,
+    /// Which step failed, and how.
+    pub failure: LaunchFailure,
+    /// How the process ended, if there was one.
+    pub exit: Option<ExitReport>,
+    /// The last lines that the process wrote to stderr.
+    pub stderr: String,
+}
+
+impl fmt::Display for LaunchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "unable to start plugin: {}: {}", self.plugin_id, self.failure)?;
+        if let Some(exit) = &self.exit {
+            write!(f, "; the process ended with {exit}")?;
+        }
+        let stderr = self.stderr.trim_end();
+        if !stderr.is_empty() {
+            write!(f, "; its last lines on stderr:\n{stderr}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for LaunchError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&self.failure)
+    }
+}
+
+/// The step of a launch that failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LaunchFailure {
+    /// No manifest, or none that can be read.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The manifest describes no Python plugin.
+    #[error("the manifest in {} describes no Python plugin: set server.runtime to \"python\", or server.executable to a .py file", bundle.display())]
+    NotPython {
+        /// The bundle.
+        bundle: PathBuf,
+    },
+    /// No interpreter.
+    #[error(transparent)]
+    Interpreter(#[from] InterpreterError),
+    /// No script, or one that must not be run.
+    #[error(transparent)]
+    Script(#[from] ScriptError),
+    /// The API server could not listen.
+    #[error(transparent)]
+    Api(#[from] ListenError),
+    /// The interpreter could not be started.
+    #[error(transparent)]
+    Spawn(#[from] SpawnError),
+    /// The first line of stdout is no handshake, or did not come.
+    #[error(transparent)]
+    Handshake(#[from] HandshakeError),
+    /// The address of the handshake cannot be reached.
+    #[error("the plugin says that it listens on {address}, but cannot be reached there: {reason}")]
+    Unreachable {
+        /// The address.
+        address: String,
+        /// What connecting said.
+        reason: String,
+    },
+    /// The plugin is not healthy at launch.
+    #[error(transparent)]
+    Health(#[from] HealthError),
+    /// `Implemented` failed.
+    #[error("failed to query implemented hooks: {0}")]
+    Implemented(#[source] HookError),
+    /// `OnActivate` failed or refused.
+    #[error("activation failed: {0}")]
+    OnActivate(#[source] HookError),
+    /// The process exited before the plugin was active.
+    #[error("plugin exited before it was active, while {0}")]
+    ExitedDuring(Phase),
+    /// Somebody stopped it.
+    #[error("the plugin was stopped before it was active")]
+    Stopped,
+    /// The driver was asked for a step whose ground is missing: a defect of the supervisor.
+    #[error("the supervisor lost its footing while {0}; please report this")]
+    NoPhase(Phase),
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "nothing had begun",
+            Self::StartingApi => "the API server was being started",
+            Self::Spawning => "the process was being spawned",
+            Self::Handshaking => "its handshake was awaited",
+            Self::Connecting => "its gRPC server was being connected to",
+            Self::CheckingHealth => "its health was being checked",
+            Self::AskingHooks => "Implemented was under way",
+            Self::Activating => "OnActivate was under way",
+            Self::Active => "it was active",
+            Self::Deactivating => "OnDeactivate was under way",
+            Self::AskingToLeave => "it was being asked to leave",
+            Self::Leaving => "it was leaving",
+            Self::Terminating => "it was being terminated",
+            Self::Reaping => "it was being reaped",
+            Self::StoppingApi => "the API server was being stopped",
+            Self::Ended => "nothing was left",
+        })
+    }
+}
+
+/// An error and its causes in one line; a cause that repeats the text before it is left out.
+pub(super) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}

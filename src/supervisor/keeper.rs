@@ -1,0 +1,239 @@
+//! Keeps one plugin running: health checks, restarts, states.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::{Mutex, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::{LaunchError, RestartPolicy, Strikes, Supervisor, SupervisorBuilder, Verdict};
+
+/// The state of a plugin, with the numbers of `PluginStatus.state`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(i32)]
+pub enum PluginState {
+    /// Stopped, or never started.
+    NotRunning = 0,
+    /// Being launched.
+    Starting = 1,
+    /// Active.
+    Running = 2,
+    /// The last launch failed.
+    FailedToStart = 3,
+    /// It failed too often in too short a time and is not started again.
+    FailedToStayRunning = 4,
+    /// Being stopped.
+    Stopping = 5,
+}
+
+/// How a [`Keeper`] watches its plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeeperOptions {
+    /// From one health check to the next; 30 s. The exit of the process is noticed at once.
+    pub interval: Duration,
+    /// When a failed plugin is started again.
+    pub restart: RestartPolicy,
+}
+
+impl Default for KeeperOptions {
+    fn default() -> Self {
+        Self { interval: Duration::from_secs(30), restart: RestartPolicy::default() }
+    }
+}
+
+/// Keeps one plugin running.
+///
+/// Each keeper has a task of its own, so that a plugin that hangs delays no other plugin's checks.
+/// Activations, deactivations and restarts of one keeper never interleave. Dropped, it stops the
+/// plugin in the background.
+#[derive(Debug)]
+pub struct Keeper {
+    shared: Arc<Shared>,
+    options: KeeperOptions,
+    job: Mutex<Option<Job>>,
+}
+
+#[derive(Debug)]
+struct Job {
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    builder: SupervisorBuilder,
+    state: watch::Sender<PluginState>,
+    current: watch::Sender<Option<Arc<Supervisor>>>,
+    error: watch::Sender<Option<String>>,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared")
+            .field("bundle", &self.builder.bundle)
+            .field("state", &*self.state.borrow())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Keeper {
+    /// A keeper of the plugin that `builder` launches. Nothing is started yet.
+    pub fn new(builder: SupervisorBuilder, options: KeeperOptions) -> Self {
+        let shared = Shared {
+            builder,
+            state: watch::Sender::new(PluginState::NotRunning),
+            current: watch::Sender::new(None),
+            error: watch::Sender::new(None),
+        };
+        Self { shared: Arc::new(shared), options, job: Mutex::new(None) }
+    }
+
+    /// Starts the plugin, and the job that keeps it running. False if it runs already.
+    ///
+    /// # Errors
+    /// [`LaunchError`]; the state is then [`PluginState::FailedToStart`].
+    pub async fn activate(&self) -> Result<bool, LaunchError> {
+        let mut job = self.job.lock().await;
+        if let Some(job) = &*job
+            && !job.task.is_finished()
+        {
+            return Ok(false);
+        }
+        let plugin = self.shared.launch().await?;
+        let stop = CancellationToken::new();
+        let keep = keep(Arc::clone(&self.shared), plugin, self.options, stop.clone());
+        *job = Some(Job { stop, task: tokio::spawn(keep) });
+        Ok(true)
+    }
+
+    /// Stops the plugin and its job, and waits until nothing is left. False if it did not run.
+    pub async fn deactivate(&self) -> bool {
+        let mut job = self.job.lock().await;
+        let was_active = self.is_active();
+        let Some(job) = job.take() else { return false };
+        job.stop.cancel();
+        // The job stops the plugin; an error means that it panicked, and then the plugin, dropped,
+        // stops by itself.
+        let _ = job.task.await;
+        was_active
+    }
+
+    /// Stops and starts the plugin. Not counted as a failure.
+    ///
+    /// # Errors
+    /// [`LaunchError`] of the new launch.
+    pub async fn restart(&self) -> Result<(), LaunchError> {
+        self.deactivate().await;
+        self.activate().await.map(|_| ())
+    }
+
+    /// The plugin's state now.
+    pub fn state(&self) -> PluginState {
+        *self.shared.state.borrow()
+    }
+
+    /// The states to come, for waiting.
+    pub fn states(&self) -> watch::Receiver<PluginState> {
+        self.shared.state.subscribe()
+    }
+
+    /// Whether the plugin runs.
+    pub fn is_active(&self) -> bool {
+        self.state() == PluginState::Running
+    }
+
+    /// The plugin's present life, if it runs.
+    pub fn current(&self) -> Option<Arc<Supervisor>> {
+        self.shared.current.borrow().clone()
+    }
+
+    /// Why the last launch or life failed; cleared by a success.
+    pub fn last_error(&self) -> Option<String> {
+        self.shared.error.borrow().clone()
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        if let Some(job) = self.job.get_mut() {
+            job.stop.cancel();
+        }
+    }
+}
+
+impl Shared {
+    async fn launch(&self) -> Result<Arc<Supervisor>, LaunchError> {
+        self.state.send_replace(PluginState::Starting);
+        match self.builder.launch().await {
+            Ok(plugin) => {
+                let plugin = Arc::new(plugin);
+                self.error.send_replace(None);
+                self.current.send_replace(Some(Arc::clone(&plugin)));
+                self.state.send_replace(PluginState::Running);
+                Ok(plugin)
+            }
+            Err(error) => {
+                self.error.send_replace(Some(error.to_string()));
+                self.state.send_replace(PluginState::FailedToStart);
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the present life; the state becomes `then` when nothing is left.
+    async fn end(&self, plugin: &Supervisor, then: PluginState) {
+        self.state.send_replace(PluginState::Stopping);
+        self.current.send_replace(None);
+        plugin.shutdown().await;
+        self.state.send_replace(then);
+    }
+}
+
+/// The job: checks, restarts, gives up.
+async fn keep(
+    shared: Arc<Shared>,
+    mut plugin: Arc<Supervisor>,
+    options: KeeperOptions,
+    stop: CancellationToken,
+) {
+    let mut strikes = Strikes::new(options.restart);
+    loop {
+        let Some(failure) = stop.run_until_cancelled(failure(&plugin, options.interval)).await else {
+            return shared.end(&plugin, PluginState::NotRunning).await;
+        };
+        tracing::warn!(plugin_id = plugin.id(), failure, "the plugin failed");
+        shared.error.send_replace(Some(failure));
+        match strikes.failed(Instant::now()) {
+            Verdict::GiveUp => return shared.end(&plugin, PluginState::FailedToStayRunning).await,
+            Verdict::Restart => shared.end(&plugin, PluginState::NotRunning).await,
+        }
+        match stop.run_until_cancelled(shared.launch()).await {
+            Some(Ok(next)) => plugin = next,
+            Some(Err(error)) => {
+                tracing::error!(plugin_id = plugin.id(), %error, "the plugin cannot be restarted");
+                return;
+            }
+            // The launch, dropped, undoes itself.
+            None => {
+                shared.state.send_replace(PluginState::NotRunning);
+                return;
+            }
+        }
+    }
+}
+
+/// Waits until the plugin fails, and says how.
+async fn failure(plugin: &Supervisor, interval: Duration) -> String {
+    loop {
+        tokio::select! {
+            ended = plugin.ended() => {
+                let exit = ended.exit.map_or("no process".to_owned(), |exit| exit.to_string());
+                return format!("the process ended by itself: {exit}");
+            }
+            () = tokio::time::sleep(interval) => {}
+        }
+        if let Err(error) = plugin.health_check().await {
+            return error.to_string();
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! The server's side of a plugin process: launch it, call it, keep it running, stop it for certain.
+//!
+//! - [`Supervisor`] is one life of one plugin: API server, process, handshake, hooks, stop.
+//! - [`Keeper`] keeps a plugin running: health checks, restarts, states.
+//! - [`lifecycle`] is the pure state machine under both.
+//!
+//! Everything here holds for a plugin that is broken or hostile as well: every wait has a deadline
+//! ([`Timeouts`]), every failure leaves nothing behind, and [`Supervisor::shutdown`] comes back.
+
+mod config;
+mod driver;
+mod error;
+mod events;
+mod handshake;
+mod hooks;
+mod interpreter;
+mod keeper;
+pub mod lifecycle;
+mod log;
+mod manifest;
+mod output;
+mod plan;
+mod process;
+mod pump;
+mod restart;
+mod script;
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::{oneshot, watch};
+use tokio_util::sync::CancellationToken;
+
+pub use config::{SupervisorBuilder, Timeouts};
+pub use error::{LaunchError, LaunchFailure};
+pub use events::{EventKind, EventLog, EventReader, LifeEvent};
+pub use handshake::{
+    APP_VERSION, COOKIE_KEY, COOKIE_VALUE, CORE_VERSION, Handshake, HandshakeAddress, HandshakeError,
+    HandshakeProtocol, MAX_LINE,
+};
+pub use hooks::{HealthError, HookError, Hooks};
+pub use interpreter::{InterpreterError, discover};
+pub use keeper::{Keeper, KeeperOptions, PluginState};
+pub use log::{LogRecord, LogSink, Stream, tracing_sink};
+pub use manifest::{Manifest, ManifestError, PythonOptions, Server};
+pub use output::{Level, ParsedLine, StderrParser};
+pub use process::{ExitReport, ExitStatus, SpawnError};
+pub use restart::{RestartPolicy, Strikes, Verdict};
+pub use script::{Script, ScriptError};
+
+use driver::{Controls, Driver};
+use lifecycle::{Ending, Phase};
+use plan::Plan;
+
+/// How a life ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub ending: Ending,
+    /// How the process ended; `None` if there never was one.
+    pub exit: Option<ExitReport>,
+    /// The last lines that it wrote to stderr.
+    pub stderr: String,
+}
+
+/// What an active plugin has.
+#[derive(Debug)]
+struct Active {
+    hooks: Hooks,
+    target: Option<String>,
+    api_address: Option<SocketAddr>,
+    pid: u32,
+}
+
+/// One life of one plugin: from the API server's start to the last thing left.
+///
+/// Made by [`Supervisor::builder`]. All methods take `&self` and may be called from several tasks at
+/// once. Dropped, the plugin is stopped in order, in the background; [`shutdown`](Self::shutdown)
+/// waits for it.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use plugin_conformance::supervisor::Supervisor;
+///
+/// let plugin = Supervisor::builder("plugins/com.example.hello").launch().await?;
+/// for hook in plugin.hooks().implemented_hooks() {
+///     println!("{} implements {hook}", plugin.id());
+/// }
+/// let ended = plugin.shutdown().await;
+/// println!("it ended with {:?}", ended.exit);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Supervisor {
+    plugin_id: String,
+    active: Active,
+    controls: Arc<Controls>,
+    health: std::time::Duration,
+    /// Dropped with the supervisor: asks for the stop.
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl Supervisor {
+    /// Begins to describe the launch of the plugin in this folder.
+    pub fn builder(bundle: impl AsRef<Path>) -> SupervisorBuilder {
+        SupervisorBuilder::new(bundle.as_ref())
+    }
+
+    async fn launch(config: SupervisorBuilder) -> Result<Self, LaunchError> {
+        let bundle = config.bundle.clone();
+        // Reads files, which may take its time.
+        let plan = tokio::task::spawn_blocking(move || Plan::of(&bundle)).await;
+        let plan = plan.unwrap_or(Err(LaunchFailure::NoPhase(Phase::Idle)));
+        let plan = plan.map_err(|failure| LaunchError {
+            plugin_id: config.bundle.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+            failure,
+            exit: None,
+            stderr: String::new(),
+        })?;
+
+        let controls = Arc::new(Controls {
+            stop: CancellationToken::new(),
+            kill: CancellationToken::new(),
+            stopping: CancellationToken::new(),
+            phase: watch::Sender::new(Phase::Idle),
+            ended: watch::Sender::new(None),
+            events: config.events.clone().unwrap_or_default(),
+        });
+        // From here on: if this future is dropped, the driver undoes what there is.
+        let stop = controls.stop.clone().drop_guard();
+        let (plugin_id, health) = (plan.plugin_id.clone(), config.timeouts.health);
+        let (ready, launched) = oneshot::channel();
+        tokio::spawn(Driver::new(config, plan, Arc::clone(&controls), ready).run());
+        let active = launched.await.unwrap_or_else(|_| {
+            Err(LaunchError {
+                plugin_id: plugin_id.clone(),
+                failure: LaunchFailure::Stopped,
+                exit: None,
+                stderr: String::new(),
+            })
+        })?;
+        Ok(Self { plugin_id, active, controls, health, _stop: stop })
+    }
+
+    /// The plugin's id, from its manifest, in lower case.
+    pub fn id(&self) -> &str {
+        &self.plugin_id
+    }
+
+    /// The plugin's hooks.
+    pub fn hooks(&self) -> &Hooks {
+        &self.active.hooks
+    }
+
+    /// The process id of the interpreter, which is its group's as well.
+    pub fn pid(&self) -> u32 {
+        self.active.pid
+    }
+
+    /// What stands in the plugin's `MATTERMOST_PLUGIN_API_TARGET`; `None` without an API.
+    pub fn api_target(&self) -> Option<&str> {
+        self.active.target.as_deref()
+    }
+
+    /// The TCP address of the API server; `None` without an API or on a Unix socket.
+    pub fn api_address(&self) -> Option<SocketAddr> {
+        self.active.api_address
+    }
+
+    /// Where the life is.
+    pub fn phase(&self) -> Phase {
+        *self.controls.phase.borrow()
+    }
+
+    /// What happened so far, and what will.
+    pub fn events(&self) -> &EventLog {
+        &self.controls.events
+    }
+
+    /// Checks the plugin's health: up to three pings of `grpc.health.v1.Health` for the service
+    /// `plugin`, each with a deadline.
+    ///
+    /// # Errors
+    /// [`HealthError`]: it is gone, hangs, fails or says that it does not serve.
+    pub async fn health_check(&self) -> Result<(), HealthError> {
+        if self.controls.stopping.is_cancelled() {
+            return Err(HealthError::NotRunning);
+        }
+        self.active.hooks.check_health(self.health).await
+    }
+
+    /// Stops the plugin in order and waits until nothing is left: `OnDeactivate`, go-plugin's
+    /// `Shutdown`, SIGTERM, SIGKILL to the group, and then the API server. Takes at most
+    /// [`Timeouts::longest_stop`].
+    pub async fn shutdown(&self) -> Ended {
+        self.controls.stop.cancel();
+        self.ended().await
+    }
+
+    /// Kills the plugin at once, without `OnDeactivate` or SIGTERM, and waits until nothing is left.
+    pub async fn kill(&self) -> Ended {
+        self.controls.kill.cancel();
+        self.ended().await
+    }
+
+    /// Waits until the life has ended, for whatever reason, and nothing is left.
+    pub async fn ended(&self) -> Ended {
+        let mut ended = self.controls.ended.subscribe();
+        let found = ended.wait_for(Option::is_some).await.map(|ended| ended.clone());
+        found.ok().flatten().unwrap_or(Ended {
+            ending: Ending::Stopped,
+            exit: None,
+            stderr: String::new(),
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! Finding and killing what left its process group.
+//!
+//! A descendant that called `setsid` is not reached by signals to the group, and when its parent
+//! dies nothing ties it to us any more, except the environment that it inherited: the marker of the
+//! launch is in there. A sweep looks through `/proc` for it, kills, and looks again until it finds
+//! nothing. It also waits for members of the group to be dead indeed: SIGKILL only sets that off.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Instant;
+
+#[cfg(not(target_os = "linux"))]
+use rustix::process::Pid;
+
+use super::group::Group;
+
+/// [`sweep`] on a thread of its own, which does not keep a runtime from shutting down if the kernel
+/// does not answer.
+pub(super) async fn run(group: Arc<Group>, until: Instant, killed: Arc<AtomicUsize>) -> bool {
+    if !cfg!(target_os = "linux") {
+        return true;
+    }
+    let (done, answer) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("plugin-sweeper".to_owned());
+    let started = thread.spawn(move || {
+        // Nobody listens any more if the deadline is over.
+        let _ = done.send(sweep(&group, until, &killed));
+    });
+    if let Err(error) = started {
+        tracing::warn!(%error, "no thread to look for descendants of a plugin");
+    }
+    answer.await.unwrap_or(false)
+}
+
+#[cfg(target_os = "linux")]
+pub(super) use self::linux::{started, sweep};
+
+/// When a process started; not known here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn started(_: Pid) -> Option<u64> {
+    None
+}
+
+/// There is no way to find descendants here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn sweep(_: &Group, _: Instant, _: &AtomicUsize) -> bool {
+    true
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::collections::HashSet;
+    use std::fs::{self, File};
+    use std::io::Read as _;
+    use std::os::unix::fs::MetadataExt as _;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use rustix::process::{
+        Pid, PidfdFlags, Signal, geteuid, getpid, pidfd_open, pidfd_send_signal,
+    };
+
+    use super::super::LAUNCH_MARKER;
+    use super::super::group::Group;
+
+    /// Pauses between two looks, doubling from the first to the last.
+    const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+
+    /// How often a process without an environment is looked at again: it may be in the middle of
+    /// `exec`, or have been started without one.
+    const UNCLEAR_LOOKS: usize = 3;
+
+    /// More than any environment that the kernel accepts with its usual limits.
+    const LONGEST_ENVIRONMENT: u64 = 16 << 20;
+
+    /// What `/proc/<pid>/stat` says.
+    struct Stat {
+        dead: bool,
+        group: i32,
+        started: u64,
+    }
+
+    /// What a look through all processes found.
+    #[derive(Default)]
+    struct Found {
+        alive: usize,
+        unclear: usize,
+    }
+
+    /// Kills what carries the group's marker and waits until all of it is dead, members of the group
+    /// included; `false` if that was not so by `until`. Adds up those outside the group in `killed`.
+    pub(in super::super) fn sweep(group: &Group, until: Instant, killed: &AtomicUsize) -> bool {
+        let mut dying = HashSet::new();
+        let mut pause = PAUSES.0;
+        let mut unclear_looks = 0;
+        loop {
+            let found = look(group, &mut dying, killed);
+            if found.alive == 0 {
+                unclear_looks += 1;
+                if found.unclear == 0 || unclear_looks >= UNCLEAR_LOOKS {
+                    return true;
+                }
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            thread::sleep(pause.min(left));
+            pause = (pause * 2).min(PAUSES.1);
+        }
+    }
+
+    fn look(group: &Group, dying: &mut HashSet<(i32, u64)>, killed: &AtomicUsize) -> Found {
+        let mut found = Found::default();
+        let user = geteuid().as_raw();
+        let Ok(entries) = fs::read_dir("/proc") else { return found };
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+            let Some(pid) = pid.filter(|pid| *pid != getpid()) else { continue };
+            // Processes come and go: what cannot be read is gone, or is not ours to kill.
+            let Some(stat) = stat(pid) else { continue };
+            if stat.dead || stat.started < group.started() {
+                continue;
+            }
+            if entry.metadata().map_or(true, |metadata| metadata.uid() != user) {
+                continue;
+            }
+            if stat.group == group.pid().as_raw_pid() {
+                found.alive += 1;
+                group.kill();
+            } else if dying.contains(&(pid.as_raw_pid(), stat.started)) {
+                found.alive += 1;
+            } else {
+                match carries(pid, group.marker()) {
+                    None => found.unclear += 1,
+                    Some(false) => {}
+                    Some(true) => {
+                        found.alive += 1;
+                        if kill(pid, group.marker()) {
+                            dying.insert((pid.as_raw_pid(), stat.started));
+                            killed.fetch_add(1, Ordering::AcqRel);
+                        }
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    /// Kills a process that carries the marker. Its number cannot come to mean another one halfway:
+    /// the signal goes through a descriptor which was opened before the environment was read again.
+    fn kill(pid: Pid, marker: &str) -> bool {
+        let sent = pidfd_open(pid, PidfdFlags::empty()).and_then(|fd| {
+            if carries(pid, marker) != Some(true) {
+                return Ok(false);
+            }
+            pidfd_send_signal(fd, Signal::KILL).map(|()| true)
+        });
+        sent.unwrap_or_else(|error| {
+            let pid = pid.as_raw_pid();
+            tracing::debug!(pid, %error, "a descendant of a plugin could not be killed");
+            false
+        })
+    }
+
+    /// Whether a process was started with the marker; `None` if it has no environment just now.
+    fn carries(pid: Pid, marker: &str) -> Option<bool> {
+        let mut environment = Vec::new();
+        let read = File::open(format!("/proc/{}/environ", pid.as_raw_pid()))
+            .and_then(|file| file.take(LONGEST_ENVIRONMENT).read_to_end(&mut environment));
+        match read {
+            Err(_) => Some(false),
+            Ok(0) => None,
+            Ok(_) => Some(environment.split(|byte| *byte == 0).any(|variable| {
+                variable
+                    .strip_prefix(LAUNCH_MARKER.as_bytes())
+                    .and_then(|rest| rest.strip_prefix(b"="))
+                    .is_some_and(|value| value == marker.as_bytes())
+            })),
+        }
+    }
+
+    /// When a process started, in ticks since boot.
+    pub(in super::super) fn started(pid: Pid) -> Option<u64> {
+        stat(pid).map(|stat| stat.started)
+    }
+
+    fn stat(pid: Pid) -> Option<Stat> {
+        let text = fs::read(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
+        // The name of the program is in parentheses and may itself have any byte in it.
+        let end = text.iter().rposition(|byte| *byte == b')')?;
+        let text = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+        let mut fields = text.split_ascii_whitespace();
+        Some(Stat {
+            dead: matches!(fields.next()?, "Z" | "X" | "x"),
+            group: fields.nth(1)?.parse().ok()?,
+            started: fields.nth(16)?.parse().ok()?,
+        })
+    }
+}
