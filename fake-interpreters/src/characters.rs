@@ -67,6 +67,7 @@ characters! {
     "netrpc-handshake"
     "wrong-core-version"
     "wrong-app-version"
+    "tls-handshake"
     "huge-first-line"
     "banner-before-handshake"
     "crash-before-handshake"

@@ -329,10 +329,9 @@ impl HooksService {
         tokio::spawn(async move {
             // The sender is dropped with the body, when its last frame is with the connection.
             let _ = when_sent.await;
-            // The connection has been woken and writes the frame on this same thread.
-            for _ in 0..3 {
-                tokio::task::yield_now().await;
-            }
+            // The connection has been woken and writes the frame on this same thread, before
+            // anything new is read.
+            tokio::task::yield_now().await;
             if let Flow::Exit(code) = self.life.steps(&self.life.script.on.after_activate).await {
                 self.life.exit(code);
             }

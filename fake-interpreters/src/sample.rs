@@ -185,6 +185,7 @@ impl Sampler {
             }
             Kind::Double => out.extend_from_slice(&fraction(number).to_le_bytes()),
             Kind::Float => out.extend_from_slice(&(fraction(number) as f32).to_le_bytes()),
+            Kind::Uint32 => encoding::encode_varint((number >> 32).max(1), out),
             // Every other one negative.
             _ => {
                 let narrow = (number >> 34) as i32 + 1;

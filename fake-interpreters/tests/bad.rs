@@ -1,5 +1,7 @@
 //! Characters that misbehave, each in its own way.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use std::os::unix::process::ExitStatusExt as _;

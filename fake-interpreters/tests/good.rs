@@ -1,9 +1,11 @@
 //! Characters that do what a plugin should.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use bytes::Bytes;
-use common::{Bundle, health, hook, only_version, serve_api};
+use common::{Bundle, health, hook, only_version, report_where, serve_api};
 use fake_interpreters::compare::code_of_http_status;
 use fake_interpreters::{Report, sample};
 use plugin_proto::prost::Message as _;
@@ -227,7 +229,7 @@ async fn http_requests_are_answered_with_what_they_were() {
     assert_eq!(answer.init.unwrap().status_code, 200);
     let body: serde_json::Value = serde_json::from_slice(&answer.body_chunk).unwrap();
     assert_eq!(body, serde_json::json!({"method": "POST", "url": "/echo", "body_bytes": 2000}));
-    assert_eq!(bundle.report().hooks, ["ServeHTTP"]);
+    report_where(&bundle.path(), |report| report.hooks == ["ServeHTTP"]).await;
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! What is said of scripts that cannot be followed, and of wrong command lines.
 
+#![allow(clippy::unwrap_used)]
+
 mod common;
 
 use common::Bundle;

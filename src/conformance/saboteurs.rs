@@ -104,6 +104,9 @@ pub static SABOTEURS: &[Saboteur] = &[
     saboteur("handshake.huge-line", "reads a line for ever", |seen| {
         seen.launch = Err("timeout while waiting for plugin to start".to_owned());
     }),
+    saboteur("handshake.long-line", "reads lines of at most 4 KiB", |seen| {
+        seen.launch = Err("the first line on stdout is too long".to_owned());
+    }),
     saboteur("handshake.certificate", "speaks plaintext to a TLS plugin", succeeds),
     saboteur("handshake.banner", "skips lines until one fits", succeeds),
     saboteur("crash.before-handshake", "waits for the timeout of a dead process", |seen| {

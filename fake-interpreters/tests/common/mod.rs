@@ -1,4 +1,5 @@
 //! A server's two sides, as small as they can be: a PluginAPI server and a go-plugin host.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(dead_code, unreachable_pub)] // every test takes what it needs
 
 use std::convert::Infallible;

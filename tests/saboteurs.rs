@@ -1,0 +1,171 @@
+//! A check that cannot fail is a defect: each check is tripped by a fault made for it, and by no
+//! other.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::future::BoxFuture;
+use futures::{FutureExt as _, StreamExt as _, stream};
+use plugin_conformance::api::{ApiCall, BoxCallService};
+use plugin_conformance::conformance::saboteurs::SABOTEURS;
+use plugin_conformance::conformance::{Gate, Interpreter, RunReport, SCENARIOS, Status};
+use plugin_proto::prost_reflect::DynamicMessage;
+use plugin_proto::{ErrorChannel, Method, Service};
+use prost::Message as _;
+use tonic::{Code, Status as Rpc};
+
+fn gate() -> Gate {
+    Gate::new(Interpreter::Link(common::fake_python()))
+}
+
+fn failed(report: &RunReport) -> BTreeSet<String> {
+    let failed = report.checks.iter().filter(|check| check.status == Status::Failed);
+    failed.map(|check| check.id.clone()).collect()
+}
+
+#[test]
+fn every_rule_has_a_saboteur_and_every_saboteur_a_rule() {
+    let rules: BTreeSet<_> =
+        SCENARIOS.iter().flat_map(|scenario| scenario.rules).map(|rule| rule.id).collect();
+    let tripped: BTreeSet<_> = SABOTEURS.iter().map(|saboteur| saboteur.trips).collect();
+    assert_eq!(rules, tripped);
+    let count: usize = SCENARIOS.iter().map(|scenario| scenario.rules.len()).sum();
+    assert_eq!(rules.len(), count, "two rules have one id");
+}
+
+/// Lives every scenario once, then lets each saboteur loose on what was seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn each_saboteur_trips_exactly_its_life_cycle_check() {
+    let gate = gate();
+    let seen: Vec<_> = stream::iter(SCENARIOS)
+        .map(|scenario| gate.observe(scenario).map(move |seen| (scenario, seen.unwrap())))
+        .buffered(4)
+        .collect()
+        .await;
+    let broken = |trips: Option<&str>, sabotage: &dyn Fn(&mut _)| -> Vec<(&str, String)> {
+        let mut broken = Vec::new();
+        for (scenario, seen) in &seen {
+            let mut seen = seen.clone();
+            if trips.is_some_and(|trips| scenario.rules.iter().any(|rule| rule.id == trips)) {
+                sabotage(&mut seen);
+            }
+            for rule in scenario.rules {
+                broken.extend((rule.judge)(&seen).err().map(|fault| (rule.id, fault)));
+            }
+        }
+        broken
+    };
+    assert_eq!(broken(None, &|_| ()), [], "without a saboteur every rule holds");
+    for saboteur in SABOTEURS {
+        let broken = broken(Some(saboteur.trips), &saboteur.sabotage);
+        let ids: Vec<_> = broken.iter().map(|(id, _)| *id).collect();
+        assert_eq!(ids, [saboteur.trips], "a supervisor that {}: {broken:?}", saboteur.defect);
+        assert!(broken.iter().all(|(_, fault)| !fault.is_empty()), "no word of what is wrong");
+    }
+}
+
+/// Sits between handler and wire and spoils every second RPC.
+#[derive(Clone)]
+struct Spoiled {
+    inner: BoxCallService,
+    parity: usize,
+    spoil: fn(&'static Method, Result<Bytes, Rpc>) -> Result<Bytes, Rpc>,
+}
+
+impl tower::Service<ApiCall> for Spoiled {
+    type Response = Bytes;
+    type Error = Rpc;
+    type Future = BoxFuture<'static, Result<Bytes, Rpc>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Rpc>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: ApiCall) -> Self::Future {
+        let (method, parity, spoil) = (call.method, self.parity, self.spoil);
+        let answer = self.inner.call(call);
+        async move {
+            let answer = answer.await;
+            if method.index % 2 == parity { spoil(method, answer) } else { answer }
+        }
+        .boxed()
+    }
+}
+
+fn spoiled(
+    parity: usize,
+    spoil: fn(&'static Method, Result<Bytes, Rpc>) -> Result<Bytes, Rpc>,
+) -> Gate {
+    gate().fault(Arc::new(move |server| {
+        let layer = move |inner| Spoiled { inner, parity, spoil };
+        server.call_layer(tower::layer::layer_fn(layer))
+    }))
+}
+
+fn every_second(parity: usize, kind: &str) -> BTreeSet<String> {
+    let methods = Service::PluginAPI.methods().filter(|method| method.index % 2 == parity);
+    methods.map(|method| format!("rpc.{}.{kind}", method.name)).collect()
+}
+
+/// Drops the last field of the answer; an answer without fields gets an error that nobody made.
+fn drop_a_field(method: &'static Method, answer: Result<Bytes, Rpc>) -> Result<Bytes, Rpc> {
+    let mut answer = DynamicMessage::decode(method.response_descriptor(), answer?).unwrap();
+    let last = answer.fields().map(|(field, _)| field).max_by_key(|field| field.number());
+    match last {
+        // The version is the one answer that is compared by its field alone.
+        Some(field) => answer.clear_field(&field),
+        None => return Ok(Bytes::from_static(&[0x0a, 0x00])),
+    }
+    Ok(answer.encode_to_vec().into())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_field_trips_the_answer_check_of_its_rpc_and_no_other() {
+    for parity in [0, 1] {
+        let report = spoiled(parity, drop_a_field).check_answers().await.unwrap();
+        assert_eq!(failed(&report), every_second(parity, "answer"));
+    }
+}
+
+/// A failure that should be a status travels in the answer, and the other way round.
+fn swap_the_channel(method: &'static Method, answer: Result<Bytes, Rpc>) -> Result<Bytes, Rpc> {
+    match (method.error_channel, answer) {
+        (ErrorChannel::Embedded, _) => Err(Rpc::new(Code::Internal, "sample: sample")),
+        _ => Ok(Bytes::new()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swapped_channel_trips_the_failure_check_of_its_rpc_and_no_other() {
+    for parity in [0, 1] {
+        let report = spoiled(parity, swap_the_channel).check_failures().await.unwrap();
+        assert_eq!(failed(&report), every_second(parity, "failure"));
+    }
+}
+
+/// A status loses its details, an embedded error its last part.
+fn lose_a_part(method: &'static Method, answer: Result<Bytes, Rpc>) -> Result<Bytes, Rpc> {
+    match answer {
+        Err(status) => Err(Rpc::new(status.code(), status.message())),
+        Ok(answer) => {
+            let mut answer = DynamicMessage::decode(method.response_descriptor(), answer).unwrap();
+            let error = answer.get_field_by_name_mut("error").unwrap();
+            error.as_message_mut().unwrap().clear_field_by_name("params");
+            Ok(answer.encode_to_vec().into())
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_part_of_an_app_error_trips_the_failure_check_of_its_rpc_and_no_other() {
+    for parity in [0, 1] {
+        let report = spoiled(parity, lose_a_part).check_failures().await.unwrap();
+        assert_eq!(failed(&report), every_second(parity, "failure"));
+    }
+}
