@@ -1,6 +1,6 @@
 //! The arguments, with the texts that teach them.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -99,7 +99,7 @@ pub(crate) struct BundleArguments {
 #[command(disable_version_flag = true)]
 pub(crate) struct ServeArguments {
     /// The address to listen on; port 0 for a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
     pub(crate) listen: SocketAddr,
 
     /// What GetServerVersion answers
@@ -113,6 +113,13 @@ pub(crate) struct ServeArguments {
     /// How failures travel
     #[arg(long, value_enum, default_value_t = DialectArgument::GoServer)]
     pub(crate) dialect: DialectArgument,
+}
+
+/// An address, or a name that the system knows, with a port.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let remedy = "give host:port, for example 127.0.0.1:50051";
+    let found = text.to_socket_addrs().map_err(|error| format!("{error}; {remedy}"))?.next();
+    found.ok_or_else(|| format!("no address has this name; {remedy}"))
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]

@@ -1,18 +1,22 @@
 //! `check` and `check plugin`.
 
 use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use plugin_conformance::conformance::{Check, Gate, Interpreter, Progress, RunReport, Status};
+use plugin_conformance::conformance::{
+    Check, Gate, Interpreter, Progress, RunReport, Status, WriteError,
+};
 
 use super::Failure;
 use super::args::PluginArguments;
 
 pub(super) async fn kit(json: Option<&Path>) -> Result<ExitCode, Failure> {
     let start = Instant::now();
+    writable(json)?;
     let gate = Gate::new(Interpreter::Link(super::interpreter()?)).progress(progress());
     let report = gate.check().await?;
     finish(&report, json, start)
@@ -20,9 +24,17 @@ pub(super) async fn kit(json: Option<&Path>) -> Result<ExitCode, Failure> {
 
 pub(super) async fn plugin(arguments: PluginArguments) -> Result<ExitCode, Failure> {
     let start = Instant::now();
+    writable(arguments.json.as_deref())?;
     let gate = Gate::new(Interpreter::Link(super::interpreter()?)).progress(progress());
     let report = gate.check_plugin(&arguments.dir, arguments.unix).await?;
     finish(&report, arguments.json.as_deref(), start)
+}
+
+/// A run whose result cannot be written is not begun.
+fn writable(json: Option<&Path>) -> Result<(), WriteError> {
+    let Some(path) = json else { return Ok(()) };
+    let file = OpenOptions::new().append(true).create(true).open(path);
+    file.map(drop).map_err(|source| WriteError { path: path.to_owned(), source })
 }
 
 /// A line per check; the RPCs, of which there are many, a line per hundred and one per failure.

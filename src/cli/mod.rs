@@ -69,7 +69,9 @@ fn bundle(arguments: &BundleArguments) -> Result<ExitCode, Failure> {
         }
         return Ok(ExitCode::SUCCESS);
     };
-    let character = Character::by_name(name)?;
+    let character = Character::by_name(name).map_err(|error| {
+        format!("--interpreter: {error} (`plugin-conformance bundle` lists them all)")
+    })?;
     let bundle = Bundle::of_character(out, character, &Interpreter::Copy(interpreter()?))?;
     println!("{} in {}", bundle.id, bundle.dir.display());
     Ok(ExitCode::SUCCESS)

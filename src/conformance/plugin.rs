@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fake_interpreters::report::{FILE_NAME, Report};
 use plugin_proto::prost_reflect::DynamicMessage;
 use plugin_proto::{METHODS, Service};
 
@@ -30,6 +31,8 @@ struct Life {
     ended: Option<Ended>,
     events: Vec<EventKind>,
     recorded: Vec<RecordedCall>,
+    /// Of a fake interpreter.
+    report: Option<Report>,
     millis: u64,
 }
 
@@ -45,7 +48,7 @@ impl Gate {
         let mut made = |id, title, verdict: Option<Verdict>| {
             let mut check = match verdict {
                 Some(verdict) => Check::new(id, title, verdict),
-                None => Check::skipped(id, title, "the plugin did not get as far"),
+                None => Check::skipped(id, title, "there was nothing to look at"),
             };
             check.millis = first.millis;
             (self.progress)(&check);
@@ -86,14 +89,22 @@ async fn life(dir: &Path, unix: bool) -> Life {
             (Ok(()), Some(health), Some(plugin.shutdown().await))
         }
     };
+    let spawned = events.kinds().into_iter().find_map(|kind| match kind {
+        EventKind::Spawned { pid } => Some(pid),
+        _ => None,
+    });
+    // A report of an earlier life does not count.
+    let report = Report::read(&dir.join(FILE_NAME)).ok();
+    let report = report.filter(|report| Some(report.pid) == spawned);
     let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-    Life { launch, health, ended, events: events.kinds(), recorded: recorder.calls(), millis }
+    let (events, recorded) = (events.kinds(), recorder.calls());
+    Life { launch, health, ended, events, recorded, report, millis }
 }
 
 struct PluginRule {
     id: &'static str,
     title: &'static str,
-    /// `None`: the plugin did not get as far.
+    /// `None`: the plugin did not get as far, or another rule has said it already.
     judge: fn(&Life) -> Option<Verdict>,
 }
 
@@ -120,7 +131,9 @@ static RULES: &[PluginRule] = &[
         let reached = seen(life, |kind| matches!(kind, EventKind::Healthy));
         let first = step(life, |kind| matches!(kind, EventKind::Handshaken { .. }), reached)?;
         Some(first.and_then(|_| match &life.health {
-            Some(Err(error)) => Err(format!("it was healthy only before OnActivate: {error}")),
+            Some(Err(error)) if !crashed(life) => {
+                Err(format!("it was healthy only before OnActivate: {error}"))
+            }
             _ => Ok(String::new()),
         }))
     }),
@@ -138,10 +151,24 @@ static RULES: &[PluginRule] = &[
         step(life, |kind| matches!(kind, EventKind::HooksKnown { .. }), reached)
     }),
     rule("plugin.api-calls", "every API call is well-formed and knows the contract", |life| {
+        if !seen(life, |kind| matches!(kind, EventKind::Spawned { .. })) {
+            return None;
+        }
         let calls: Vec<_> = life.recorded.iter().filter_map(|call| ill_formed(call).err()).collect();
         Some(match calls.is_empty() {
             true => Ok(format!("{} calls", life.recorded.len())),
             false => Err(calls.join("; ")),
+        })
+    }),
+    rule("plugin.api-answers", "a fake interpreter got every answer as it was sent", |life| {
+        let report = life.report.as_ref()?;
+        let wrong: Vec<_> = report
+            .mismatches()
+            .map(|call| format!("{}: {}", call.rpc, call.difference.as_deref().unwrap_or("differs")))
+            .collect();
+        Some(match wrong.is_empty() {
+            true => Ok(format!("{} calls", report.calls.len())),
+            false => Err(wrong.join("; ")),
         })
     }),
     rule("plugin.deactivate", "OnDeactivate succeeds in time", |life| {
@@ -168,6 +195,9 @@ static RULES: &[PluginRule] = &[
     }),
     rule("plugin.exit-status", "it ends with status 0", |life| {
         let ended = life.ended.as_ref()?;
+        if crashed(life) || life.events.contains(&EventKind::Killing) {
+            return None;
+        }
         let status = ended.exit.as_ref().map(|exit| exit.status);
         Some(match status {
             Some(ExitStatus::Code(0)) => Ok(String::new()),
@@ -182,6 +212,10 @@ static RULES: &[PluginRule] = &[
         })
     }),
 ];
+
+fn crashed(life: &Life) -> bool {
+    life.ended.as_ref().is_some_and(|ended| ended.ending == Ending::Crashed)
+}
 
 fn exit(ended: &Ended) -> String {
     ended.exit.as_ref().map_or("no exit status".to_owned(), ToString::to_string)
