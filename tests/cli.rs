@@ -59,8 +59,10 @@ fn help_teaches() {
 #[test]
 fn errors_name_what_is_wrong_and_the_remedy() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("something"), "").unwrap();
-    let full = folder.path().to_str().unwrap();
+    let full = folder.path().join("com.example.hello");
+    std::fs::create_dir(&full).unwrap();
+    std::fs::write(full.join("something"), "").unwrap();
+    let full = full.to_str().unwrap();
     let mut settings = settings();
     settings.add_filter(&regex_escape(full), "[FOLDER]");
     settings.bind(|| {

@@ -14,7 +14,7 @@ use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _, stream};
 use plugin_conformance::api::{ApiCall, BoxCallService};
 use plugin_conformance::conformance::saboteurs::SABOTEURS;
-use plugin_conformance::conformance::{Gate, Interpreter, RunReport, SCENARIOS, Status};
+use plugin_conformance::conformance::{Bundle, Gate, Interpreter, RunReport, SCENARIOS, Status};
 use plugin_proto::prost_reflect::DynamicMessage;
 use plugin_proto::{ErrorChannel, Method, Service};
 use prost::Message as _;
@@ -168,4 +168,82 @@ async fn a_lost_part_of_an_app_error_trips_the_failure_check_of_its_rpc_and_no_o
         let report = spoiled(parity, lose_a_part).check_failures().await.unwrap();
         assert_eq!(failed(&report), every_second(parity, "failure"));
     }
+}
+
+/// Plugins that break one rule of the gate for plugins, and keep all others.
+const BAD_PLUGINS: &[(&str, &str)] = &[
+    (
+        "plugin.handshake",
+        "life: [{serve: {hooks: []}}, {handshake: \"1|1|{network}|{address}|netrpc\"}, wait]",
+    ),
+    ("plugin.health", "life: [{serve: {health: not_serving}}, handshake, wait]"),
+    (
+        "plugin.implemented",
+        "life: [{serve: {}}, handshake, wait]\n\
+         on: {Implemented: [{answer: {hooks: [OnFrobnicate]}}]}",
+    ),
+    (
+        "plugin.activate",
+        "life: [{serve: {hooks: [OnActivate]}}, handshake, wait]\n\
+         on: {OnActivate: [{answer_error: {id: refused, message: refused, status_code: 500}}]}",
+    ),
+    (
+        "plugin.api-calls",
+        "life: [{call: {rpc: GetUser, request_hex: \"fa0600\"}}, {serve: {}}, handshake, wait]",
+    ),
+    (
+        "plugin.api-answers",
+        "life: [{call: {rpc: GetUser, expect: {errors: generated}}}, {serve: {}}, handshake, wait]",
+    ),
+    (
+        "plugin.deactivate",
+        "life: [{serve: {hooks: [OnDeactivate]}}, handshake, wait]\n\
+         on: {OnDeactivate: [{answer_error: {id: refused, message: refused, status_code: 500}}]}",
+    ),
+    (
+        "plugin.stays",
+        "life: [{serve: {hooks: [OnActivate]}}, handshake, wait]\n\
+         on: {after_activate: [exit]}",
+    ),
+    ("plugin.leaves", "life: [ignore_sigterm, {serve: {}}, handshake, wait]"),
+    ("plugin.exit-status", "life: [{serve: {}}, handshake, wait]\non: {stop: [{exit: 3}]}"),
+    (
+        "plugin.no-stragglers",
+        "life: [{grandchild: {new_session: true}}, {serve: {}}, handshake, wait]",
+    ),
+    ("plugin.again", "life: [{lock: plugin.lock}, {serve: {}}, handshake, wait]"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_bad_plugin_trips_exactly_its_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let gate = gate();
+    let good = "life: [{call: GetUser}, {serve: {hooks: [OnActivate, OnDeactivate]}}, handshake, wait]";
+    let (gate, folder) = (&gate, folder.path());
+    let checked = async |name: &str, script: &str| {
+        let interpreter = Interpreter::Link(common::fake_python());
+        let bundle = Bundle::write(&folder.join(name), name, script, &interpreter).unwrap();
+        gate.check_plugin(&bundle.dir, false).await.unwrap()
+    };
+    let report = checked("good", good).await;
+    assert_eq!((report.summary.failed, report.summary.skipped), (0, 0), "{report:#?}");
+
+    let reports: Vec<_> = stream::iter(BAD_PLUGINS)
+        .map(|(rule, script)| checked(rule, script).map(move |report| (*rule, report)))
+        .buffered(4)
+        .collect()
+        .await;
+    for (rule, report) in &reports {
+        assert_eq!(failed(report), BTreeSet::from([(*rule).to_owned()]), "{report:#?}");
+    }
+
+    let empty = folder.join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let report = gate.check_plugin(&empty, false).await.unwrap();
+    assert_eq!(failed(&report), BTreeSet::from(["plugin.bundle".to_owned()]));
+
+    // No rule without its saboteur.
+    let rules = report.checks.iter().map(|check| check.id.as_str());
+    let tripped = BAD_PLUGINS.iter().map(|(rule, _)| *rule).chain(["plugin.bundle"]);
+    assert_eq!(rules.collect::<BTreeSet<_>>(), tripped.collect::<BTreeSet<_>>());
 }

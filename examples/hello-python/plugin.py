@@ -60,11 +60,12 @@ class Hooks(plugin_hooks_pb2_grpc.PluginHooksServicer):
                 api_server_pb2.GetServerVersionRequest(), timeout=10
             )
         except grpc.aio.AioRpcError as failure:
+            log.error("GetServerVersion failed: %s: %s", failure.code().name, failure.details())
             # An error here refuses the activation, and the server tells its admin why.
             error = common_pb2.AppError(
                 id="hello.get_server_version",
                 message="The server did not tell its version.",
-                detailed_error=f"{failure.code().name}: {failure.details()}",
+                detailed_error=failure.details(),
                 status_code=500,
                 where="OnActivate",
             )

@@ -24,6 +24,7 @@ compile_error!(
     "fake-python runs on Linux and macOS: Mattermost servers with Python plugins do too"
 );
 
+mod arguments;
 mod calls;
 pub mod characters;
 pub mod compare;
@@ -36,6 +37,7 @@ mod reporter;
 pub mod run;
 pub mod sample;
 pub mod script;
+mod serving;
 mod steps;
 pub mod wire;
 

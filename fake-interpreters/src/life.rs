@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 
-use crate::hooks::Serving;
 use crate::process::{self, say};
 use crate::report::StopReport;
 use crate::reporter::{Reporter, lock};
 use crate::script::{Handshake, Script, Step};
+use crate::serving::Serving;
 use crate::wire::{self, API_TARGET, Target};
 
 /// How long the start and the stop look whether the API is there.
@@ -24,6 +24,8 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long open calls may go on when the plugin stops; the Python SDK gives as much.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// The exit code where a lock is taken.
+const LOCKED: u8 = 4;
 /// The exit code of `require_api`.
 const NO_API: u8 = 3;
 
@@ -123,7 +125,11 @@ impl Life {
                 self.hear_signals();
                 match Serving::start(self, serve).await {
                     Ok(serving) => *lock(&self.serving) = Some(serving),
-                    Err(error) => self.tell("serve", Err(error)),
+                    Err(error) => {
+                        say(format_args!("cannot serve: {error}"));
+                        self.tell("serve", Err(error));
+                        return Flow::Exit(1);
+                    }
                 }
             }
             Step::Handshake(handshake) => self.handshake(handshake),
@@ -157,6 +163,14 @@ impl Life {
                 self.report.flush();
                 process::crash(*how);
             }
+            Step::Lock(name) => match process::lock(name) {
+                Ok(true) => {}
+                Ok(false) => {
+                    say(format_args!("{name} is there: another of me runs, or left it behind"));
+                    return Flow::Exit(LOCKED);
+                }
+                Err(error) => self.tell("lock", Err(error)),
+            },
             Step::Grandchild(kind) => match process::start_grandchild(*kind) {
                 Ok(pid) => self.report.update(|report| report.grandchildren.push(pid)),
                 Err(error) => self.tell("grandchild", Err(error)),

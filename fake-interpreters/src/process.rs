@@ -78,6 +78,15 @@ pub(crate) fn crash(how: Crash) -> ! {
     std::process::abort()
 }
 
+/// Makes a file in the working directory, which is the bundle; false if it is there.
+pub(crate) fn lock(name: &str) -> io::Result<bool> {
+    match std::fs::File::create_new(name) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Starts a grandchild and waits until it has taken its place.
 pub(crate) fn start_grandchild(kind: Grandchild) -> io::Result<u32> {
     let (mut ready, tell) = io::pipe()?;

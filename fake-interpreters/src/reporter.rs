@@ -84,7 +84,9 @@ impl Inner {
         let mut told = lock(&self.writing);
         let text = {
             let mut state = lock(&self.state);
-            state.dirty = false;
+            if !std::mem::take(&mut state.dirty) {
+                return;
+            }
             serde_json::to_vec_pretty(&state.report).unwrap_or_default()
         };
         let part = self.path.with_extension("json.part");

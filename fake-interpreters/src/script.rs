@@ -25,7 +25,7 @@
 //! | step | what it does | example |
 //! |---|---|---|
 //! | `require_api` | exits with 3 if `MATTERMOST_PLUGIN_API_TARGET` is not set | `require_api` |
-//! | `call` | calls one RPC; without `request` with a [generated](crate::sample) one; `expect` as in `every_rpc`, by default `any` | `call: {rpc: GetUser, request: {user_id: abc}, deadline_ms: 1000}` |
+//! | `call` | calls one RPC; without `request` with a [generated](crate::sample) one; `request_hex` sends these bytes, whatever they are; `expect` as in `every_rpc`, by default `any` | `call: {rpc: GetUser, request: {user_id: abc}, deadline_ms: 1000}` |
 //! | `every_rpc` | calls all RPCs with generated requests, one after the other, and compares the answers: `expect: generated` (the default) are the generated responses, `expect: {errors: generated}` that each RPC fails with its [generated AppError](crate::sample::app_error) by its error channel, `expect: any` nothing. The answer to `GetServerVersion` must hold `server_version`; without that any version is right | `every_rpc: {expect: generated, server_version: 11.2.0}` |
 //! | `repeat_call` | calls one RPC many times and measures; `in_flight` (1) of them at once | `repeat_call: {rpc: GetUser, times: 1000, in_flight: 8}` |
 //! | `open_call` | starts a call whose request never ends, and forgets it | `open_call: GetUser` |
@@ -69,6 +69,7 @@
 //! | `exit` | exits with this code at once | `exit: 3` |
 //! | `crash` | ends by SIGSEGV, SIGABRT or SIGKILL | `crash: SIGSEGV` |
 //! | `grandchild` | starts a process that ignores SIGTERM and lives until killed (ten minutes at most); `holds_output`: it keeps stdout and stderr open; `new_session`: it is out of reach of a signal to the process group | `grandchild: {holds_output: true, new_session: false}` |
+//! | `lock` | makes this file in the working directory and never removes it; exits with 4 if it is there | `lock: plugin.lock` |
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -77,12 +78,14 @@ use std::{fs, io};
 use serde::Deserialize;
 use serde_saphyr::Spanned;
 
-use crate::names::suggestion;
-use crate::steps::{self, Place};
-pub use crate::steps::{
-    Call, Controller, Crash, EveryRpc, Expect, Fail, Flood, Grandchild, Handshake, Health, Hook,
-    Network, OpenCall, PrintRaw, RepeatCall, Rpc, STEPS, Serve, Step, Stream,
+use crate::arguments::hook_by_name;
+pub use crate::arguments::{
+    Call, Controller, Crash, Errors, EveryRpc, Expect, Fail, Flood, Grandchild, Handshake, Health,
+    Hook, Network, OpenCall, PrintRaw, RepeatCall, Rpc, Serve, Stream,
 };
+use crate::names::suggestion;
+use crate::steps::Place;
+pub use crate::steps::{STEPS, Step};
 
 /// A script that has been checked: every name in it is known, every message fits its type.
 #[derive(Debug, Clone, Default)]
@@ -233,7 +236,7 @@ impl Checker<'_> {
                     script.on.after_activate = self.steps(steps.value, Place::Other)?
                 }
                 _ => {
-                    let hook = steps::hook_by_name(&name).map_err(|problem| {
+                    let hook = hook_by_name(&name).map_err(|problem| {
                         self.error(line, format!("on: {problem} (or `stop`, `after_activate`)"))
                     })?;
                     if hook.name != "Implemented" && !served.contains(&hook.name) {

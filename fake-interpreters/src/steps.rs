@@ -1,19 +1,18 @@
 //! The steps of a script; the module `script` documents them.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use plugin_proto::prost::Message as _;
-use plugin_proto::prost_reflect::{DynamicMessage, MessageDescriptor};
-use plugin_proto::{Method, Service};
-use serde::{Deserialize, Deserializer, de};
+use plugin_proto::Method;
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::arguments::{
+    Call, Crash, EveryRpc, Fail, Flood, Grandchild, Handshake, OpenCall, PrintRaw, RepeatCall,
+    Serve, encode,
+};
 use crate::names::suggestion;
-use crate::wire;
 
 /// The words with which a step may begin.
-pub const STEPS: [&str; 22] = [
+pub const STEPS: [&str; 23] = [
     "require_api",
     "call",
     "every_rpc",
@@ -36,6 +35,7 @@ pub const STEPS: [&str; 22] = [
     "exit",
     "crash",
     "grandchild",
+    "lock",
 ];
 
 /// One step; the module documentation of [`script`](crate::script) says what each does.
@@ -86,271 +86,8 @@ pub enum Step {
     Crash(Crash),
     /// Starts a process that stays.
     Grandchild(Grandchild),
-}
-
-/// An RPC of the PluginAPI.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rpc(pub &'static Method);
-
-/// An RPC of the PluginHooks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Hook(pub &'static Method);
-
-/// One call.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(try_from = "CallFields")]
-pub struct Call {
-    /// The RPC.
-    pub rpc: Rpc,
-    /// The encoded request; none stands for the generated one.
-    pub request: Option<Bytes>,
-    /// When to give up.
-    pub deadline: Option<Duration>,
-    /// What must come back.
-    pub expect: Expect,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CallFields {
-    rpc: Rpc,
-    request: Option<Value>,
-    deadline_ms: Option<u64>,
-    #[serde(default = "any")]
-    expect: Expect,
-}
-
-fn any() -> Expect {
-    Expect::Any
-}
-
-impl TryFrom<CallFields> for Call {
-    type Error = String;
-
-    fn try_from(fields: CallFields) -> Result<Self, String> {
-        let encode = |json| encode(&fields.rpc.0.request_descriptor(), json);
-        Ok(Self {
-            rpc: fields.rpc,
-            request: fields.request.map(encode).transpose()?,
-            deadline: fields.deadline_ms.map(Duration::from_millis),
-            expect: fields.expect,
-        })
-    }
-}
-
-/// What an answer is compared with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Expect {
-    /// The generated response.
-    #[default]
-    Generated,
-    /// Nothing.
-    Any,
-    /// A failure.
-    Errors(Errors),
-}
-
-/// Which failure is expected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Errors {
-    /// The generated AppError.
-    Generated,
-}
-
-/// All RPCs.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct EveryRpc {
-    /// What must come back.
-    pub expect: Expect,
-    /// What `GetServerVersion` must answer.
-    pub server_version: Option<String>,
-}
-
-/// Many calls.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RepeatCall {
-    /// The RPC.
-    pub rpc: Rpc,
-    /// How often.
-    pub times: u32,
-    /// How many at once.
-    #[serde(default = "one")]
-    pub in_flight: u32,
-}
-
-fn one() -> u32 {
-    1
-}
-
-/// A call that never ends.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct OpenCall {
-    /// The RPC.
-    pub rpc: Rpc,
-}
-
-/// The plugin's server.
-#[derive(Debug, Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Serve {
-    /// The hooks implemented.
-    pub hooks: Vec<Hook>,
-    /// How health answers.
-    pub health: Health,
-    /// How go-plugin's controller answers.
-    pub controller: Controller,
-    /// Where it listens.
-    pub network: Network,
-}
-
-/// How gRPC health answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Health {
-    /// `SERVING` for `plugin` and for the whole.
-    #[default]
-    Serving,
-    /// `NOT_SERVING`.
-    NotServing,
-    /// `NOT_FOUND`: health knows nothing of `plugin`.
-    Unknown,
-    /// Never.
-    Blocked,
-    /// `UNIMPLEMENTED`: there is no health service.
-    Missing,
-}
-
-/// How go-plugin's `GRPCController/Shutdown` answers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Controller {
-    /// `UNIMPLEMENTED`, as with the Python SDK.
-    #[default]
-    Absent,
-    /// It answers, and the plugin stops.
-    Exits,
-    /// It answers, and nothing happens.
-    Ignores,
-    /// Never.
-    Blocked,
-}
-
-/// Where the hooks are served.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Network {
-    /// A free port of 127.0.0.1.
-    #[default]
-    Tcp,
-    /// A socket beside the script.
-    Unix,
-}
-
-/// The handshake line.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Handshake {
-    /// The line, with `{network}`, `{address}` and `{filler}` to be replaced.
-    #[serde(default = "good_handshake")]
-    pub line: String,
-    /// The length of `{filler}`.
-    #[serde(default)]
-    pub filler: usize,
-}
-
-fn good_handshake() -> String {
-    "1|1|{network}|{address}|grpc".to_owned()
-}
-
-impl Handshake {
-    pub(crate) fn needs_address(&self) -> bool {
-        self.line.contains("{network}") || self.line.contains("{address}")
-    }
-}
-
-/// A gRPC status.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Fail {
-    /// The code.
-    #[serde(deserialize_with = "code")]
-    pub code: tonic::Code,
-    /// The message.
-    #[serde(default)]
-    pub message: String,
-}
-
-fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<tonic::Code, D::Error> {
-    let name = String::deserialize(deserializer)?;
-    wire::code_by_name(&name).ok_or_else(|| {
-        let known = suggestion(&name, wire::code_names());
-        de::Error::custom(format!("no gRPC code {name}{known}"))
-    })
-}
-
-/// Text without a newline.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PrintRaw {
-    /// The text.
-    pub text: String,
-    /// How often.
-    #[serde(default = "one")]
-    pub repeat: u32,
-}
-
-/// Much output.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Flood {
-    /// Where to.
-    pub stream: Stream,
-    /// How much.
-    pub bytes: usize,
-    /// The length of a line, its newline included.
-    #[serde(default = "line_bytes")]
-    pub line_bytes: usize,
-}
-
-fn line_bytes() -> usize {
-    80
-}
-
-/// A stream of output.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Stream {
-    /// Standard output.
-    Stdout,
-    /// Standard error.
-    Stderr,
-}
-
-/// The signal by which a process ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "UPPERCASE")]
-pub enum Crash {
-    /// As a bug in a C extension would.
-    Sigsegv,
-    /// As the kernel does when memory is short.
-    Sigkill,
-    /// As `abort()` does.
-    Sigabrt,
-}
-
-/// A process that stays.
-#[derive(Debug, Clone, Copy, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Grandchild {
-    /// Whether it keeps stdout and stderr.
-    pub holds_output: bool,
-    /// Whether it leaves the process group and the session.
-    pub new_session: bool,
+    /// Makes this file beside the script and never removes it; exits if it is there.
+    Lock(String),
 }
 
 /// Where a step stands.
@@ -442,41 +179,4 @@ fn answer(hook: &'static Method, json: Value) -> Result<Step, String> {
         return Err(format!("{} is a stream and has its own answer", hook.name));
     }
     encode(&hook.response_descriptor(), json).map(Step::Answer)
-}
-
-fn encode(descriptor: &MessageDescriptor, json: Value) -> Result<Bytes, String> {
-    match DynamicMessage::deserialize(descriptor.clone(), json) {
-        Ok(message) => Ok(message.encode_to_vec().into()),
-        Err(error) => {
-            let fields: Vec<_> = descriptor.fields().map(|field| field.name().to_owned()).collect();
-            let fields = fields.join(", ");
-            Err(format!("this is no {}: {error}; its fields are: {fields}", descriptor.name()))
-        }
-    }
-}
-
-/// The hook of this name, or what is wrong with it.
-pub(crate) fn hook_by_name(name: &str) -> Result<&'static Method, String> {
-    by_name(Service::PluginHooks, name, "hook")
-}
-
-fn by_name(service: Service, name: &str, kind: &str) -> Result<&'static Method, String> {
-    Method::by_name(service, name).ok_or_else(|| {
-        let known = suggestion(name, service.methods().map(|method| method.name));
-        format!("there is no {kind} {name}{known}")
-    })
-}
-
-impl<'de> Deserialize<'de> for Rpc {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        by_name(Service::PluginAPI, &name, "RPC").map(Self).map_err(de::Error::custom)
-    }
-}
-
-impl<'de> Deserialize<'de> for Hook {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let name = String::deserialize(deserializer)?;
-        hook_by_name(&name).map(Self).map_err(de::Error::custom)
-    }
 }

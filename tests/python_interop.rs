@@ -1,0 +1,238 @@
+//! Real plugins: CPython and grpcio under the kit's supervisor, against the kit's API.
+//!
+//! Needs `python3` and a package index. Where they are missing the tests say so and pass, unless
+//! `PLUGIN_CONFORMANCE_REQUIRE_PYTHON` is 1.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use plugin_conformance::api::{ApiServer, Outcome, Recorder};
+use plugin_conformance::conformance::GeneratedApi;
+use plugin_conformance::supervisor::lifecycle::Ending;
+use plugin_conformance::supervisor::{
+    Ended, EventKind, ExitReport, ExitStatus, Level, LogRecord, Supervisor, SupervisorBuilder,
+};
+use plugin_proto::prost::Message as _;
+use plugin_proto::v1;
+use tempfile::TempDir;
+
+const VERSION: &str = "11.2.0";
+const REQUIRE: &str = "PLUGIN_CONFORMANCE_REQUIRE_PYTHON";
+/// What `set-up` exits with where Python or its packages are not to be had.
+const NO_PYTHON: i32 = 3;
+
+fn project() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below `dir`, in a stable order.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { found.extend(files(&path)) } else { found.push(path) }
+    }
+    found.sort();
+    found
+}
+
+/// A folder with `venv` and `generated`, made once for all tests and all runs, and again when
+/// anything that it is made of changes. `Err` says why there can be none here.
+fn environment() -> Result<PathBuf, String> {
+    let example = project().join("examples/hello-python");
+    let protos = project().join("proto/proto");
+
+    let which = "import sys; print(sys.version, sys.executable)";
+    let python = Command::new("python3").args(["-c", which]).output();
+    let python = python.map_err(|error| format!("python3 cannot be started: {error}"))?;
+    if !python.status.success() {
+        return Err(format!("python3 fails: {}", String::from_utf8_lossy(&python.stderr)));
+    }
+    let mut key = DefaultHasher::new();
+    python.stdout.hash(&mut key);
+    for file in [example.join("set-up"), example.join("requirements.txt")] {
+        fs::read(file).unwrap().hash(&mut key);
+    }
+    for file in files(&protos) {
+        file.strip_prefix(&protos).unwrap().hash(&mut key);
+        fs::read(file).unwrap().hash(&mut key);
+    }
+
+    let root = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    fs::create_dir_all(root).unwrap();
+    // Another test, in this process or in another one, may want the same: one makes it, all have it.
+    let lock = File::create(root.join("python.lock")).unwrap();
+    lock.lock().unwrap();
+    let ready = root.join(format!("python-{:016x}", key.finish()));
+    if ready.exists() {
+        return Ok(ready);
+    }
+    // Under another name until it is whole. When this fails, nothing of it stays.
+    let making = tempfile::Builder::new().prefix("python-making-").tempdir_in(root).unwrap();
+    for name in ["set-up", "requirements.txt"] {
+        fs::copy(example.join(name), making.path().join(name)).unwrap();
+    }
+    let output = Command::new(making.path().join("set-up")).arg(&protos).output().unwrap();
+    let said = format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    );
+    match output.status.code() {
+        Some(0) => fs::rename(making.keep(), &ready).unwrap(),
+        Some(NO_PYTHON) => return Err(said),
+        _ => panic!("set-up failed with {}: {said}", output.status),
+    }
+    Ok(ready)
+}
+
+/// A bundle of the plugin in `source`; `None` where there is no Python.
+fn bundle(source: &str) -> Option<TempDir> {
+    let environment = match environment() {
+        Ok(environment) => environment,
+        Err(reason) if std::env::var(REQUIRE).is_ok_and(|value| value == "1") => {
+            panic!("{REQUIRE}=1, but there is no Python to test with: {reason}")
+        }
+        Err(reason) => {
+            eprintln!("skipped: there is no Python to test with: {reason}");
+            return None;
+        }
+    };
+    let bundle = tempfile::tempdir().unwrap();
+    for name in ["plugin.json", "plugin.py"] {
+        fs::copy(project().join(source).join(name), bundle.path().join(name)).unwrap();
+    }
+    for name in ["venv", "generated"] {
+        symlink(environment.join(name), bundle.path().join(name)).unwrap();
+    }
+    Some(bundle)
+}
+
+/// A launch of which everything is kept.
+struct Stage {
+    recorder: Recorder,
+    log: Arc<Mutex<Vec<LogRecord>>>,
+    builder: SupervisorBuilder,
+}
+
+impl Stage {
+    fn new(bundle: &Path) -> Self {
+        let (api, recorder) = (GeneratedApi::answering(VERSION), Recorder::default());
+        let log = Arc::<Mutex<Vec<LogRecord>>>::default();
+        let (record, sink) = (recorder.clone(), Arc::clone(&log));
+        let builder = Supervisor::builder(bundle)
+            .api_server(move || ApiServer::builder(Arc::clone(&api)).record(&record))
+            .log(Arc::new(move |record| sink.lock().unwrap().push(record)));
+        Self { recorder, log, builder }
+    }
+
+    async fn launch(&self) -> Supervisor {
+        match self.builder.launch().await {
+            Ok(plugin) => plugin,
+            Err(error) => panic!("{error}\nstderr:\n{}", error.stderr),
+        }
+    }
+
+    /// The plugin's own records, as (level, text).
+    fn said(&self) -> Vec<(Level, String)> {
+        let log = self.log.lock().unwrap();
+        log.iter().map(|record| (record.level, record.message.clone())).collect()
+    }
+}
+
+fn left_in_order(ended: &Ended) {
+    assert_eq!(ended.ending, Ending::Stopped);
+    let exit = ExitReport { status: ExitStatus::Code(0), stragglers: 0, timed_out: false };
+    assert_eq!(ended.exit, Some(exit), "stderr:\n{}", ended.stderr);
+}
+
+async fn hello(unix: bool) {
+    let Some(bundle) = bundle("examples/hello-python") else { return };
+    let mut stage = Stage::new(bundle.path());
+    if unix {
+        stage.builder = stage.builder.api_on_unix_socket();
+    }
+    let plugin = stage.launch().await;
+    assert_eq!(plugin.id(), "com.mattermost.hello-python");
+    assert_eq!(plugin.api_target().unwrap().starts_with("unix:///"), unix);
+
+    let asked = stage.recorder.calls();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(asked[0].method.name, "GetServerVersion");
+    let Outcome::Response(answer) = &asked[0].outcome else { panic!("{asked:?}") };
+    let answer = v1::GetServerVersionResponse::decode(answer.clone()).unwrap();
+    assert_eq!(answer.version, VERSION);
+
+    let hooks: Vec<_> = plugin.hooks().implemented_hooks().collect();
+    assert_eq!(hooks, ["MessageWillBePosted", "OnActivate", "OnDeactivate"]);
+    let post = |message: &str| v1::Post {
+        id: "post".to_owned(),
+        message: message.to_owned(),
+        ..Default::default()
+    };
+    let request = |message| v1::MessageWillBePostedRequest {
+        post: Some(post(message)),
+        ..Default::default()
+    };
+    let answer = plugin.hooks().message_will_be_posted(request("hello")).await.unwrap();
+    assert_eq!(answer.modified_post, Some(post("hello from Python")));
+    let answer = plugin.hooks().message_will_be_posted(request("something else")).await.unwrap();
+    assert_eq!(answer, v1::MessageWillBePostedResponse::default());
+    plugin.health_check().await.unwrap();
+
+    left_in_order(&plugin.shutdown().await);
+    assert!(plugin.health_check().await.is_err());
+    let kinds = plugin.events().kinds();
+    assert!(kinds.contains(&EventKind::Terminating), "{kinds:?}");
+    assert!(!kinds.contains(&EventKind::Killing), "{kinds:?}");
+    let said = stage.said();
+    for text in ["active on Mattermost 11.2.0", "deactivated", "stopping"] {
+        let heard = said.iter().any(|(level, said)| *level == Level::Info && said.contains(text));
+        assert!(heard, "{text:?} is not in {said:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_python_plugin_runs_under_the_supervisor() {
+    hello(false).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_python_plugin_runs_under_the_supervisor_over_a_unix_socket() {
+    hello(true).await;
+}
+
+/// Large, unknown, corrupt and oversized messages, on one connection: the plugin compares what it
+/// gets and refuses to be active if anything is wrong.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_connection_of_a_real_grpc_client_survives_what_it_sends() {
+    let Some(bundle) = bundle("tests/python/wire") else { return };
+    let stage = Stage::new(bundle.path());
+    let plugin = stage.launch().await;
+
+    let stored = stage.recorder.calls_of("KVSet");
+    assert_eq!(stored.len(), 1, "the one over the limit never becomes a call");
+    let request = v1::KvSetRequest::decode(stored[0].request.clone()).unwrap();
+    assert_eq!(request.key, "large");
+    assert_eq!(request.value.len(), 20 * 1024 * 1024);
+    assert!(request.value.chunks(256).all(|chunk| chunk.iter().copied().eq(0..=255)));
+
+    let gets = stage.recorder.calls_of("KVGet");
+    assert_eq!(gets.len(), 3);
+    let unknown = b"\xc0\x3e\x01\xca\x3e\x05hello";
+    assert_eq!(gets[0].request, Bytes::from([b"\x0a\x05known", &unknown[..]].concat()));
+    assert!(matches!(gets[0].outcome, Outcome::Response(_)), "{:?}", gets[0].outcome);
+    for corrupt in &gets[1..] {
+        let internal = matches!(&corrupt.outcome, Outcome::Status(tonic::Code::Internal, _));
+        assert!(internal, "{:?}", corrupt.outcome);
+    }
+    assert_eq!(stage.recorder.calls_of("GetServerVersion").len(), 3 + 50);
+    left_in_order(&plugin.shutdown().await);
+}
