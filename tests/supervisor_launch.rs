@@ -475,7 +475,7 @@ async fn handshakes_that_are_accepted() {
 #[tokio::test]
 async fn f_1_the_fake_ignores_further_arguments_and_wants_little_of_the_manifest() {
     let plugin = Plugin::of("well-behaved")
-        .manifest(r#"{"id": "f1", "version": "1.0.0", "server": {"executable": "plugin.py"}}"#);
+        .manifest(r#"{"id": "com.example.f1", "version": "1.0.0", "server": {"executable": "plugin.py"}}"#);
     plugin.launch().await.shutdown().await;
     let exits = Plugin::new("exits", "life:\n  - exit: 7\n");
     let mut command = tokio::process::Command::new(common::fake_python());
@@ -646,7 +646,7 @@ async fn hooks_fail_each_in_its_own_way() {
         "MessageWillBePosted, MessageHasBeenPosted, UserHasJoinedChannel, UserHasLeftChannel, ExecuteCommand",
         "on:
   MessageWillBePosted:
-    - answer: {rejection_reason: no}
+    - answer: {rejection_reason: never}
   MessageHasBeenPosted:
     - fail: {code: INTERNAL, message: broken}
   UserHasJoinedChannel: [hang]
@@ -654,10 +654,10 @@ async fn hooks_fail_each_in_its_own_way() {
     - answer_error: {id: command.error, message: Not now., status_code: 418, where: here}
 ",
     );
-    let supervisor = soon(plugin.alone().launch()).await.unwrap();
+    let supervisor = soon(plugin.alone().timeouts(common::quick_stop()).launch()).await.unwrap();
     let hooks = supervisor.hooks();
     let answer = soon(hooks.message_will_be_posted(Default::default())).await.unwrap();
-    assert_eq!(answer.rejection_reason, "no");
+    assert_eq!(answer.rejection_reason, "never");
     let failed = soon(hooks.message_has_been_posted(Default::default())).await.unwrap_err();
     assert!(
         matches!(&failed, HookError::Status { status, .. } if status.code() == Code::Internal),

@@ -25,6 +25,7 @@ pub(crate) enum Command {
     Check(CheckArguments),
     Bundle(BundleArguments),
     Serve(ServeArguments),
+    Coverage(CoverageArguments),
 }
 
 /// Check the kit's supervisor and server, or a plugin.
@@ -113,6 +114,32 @@ pub(crate) struct ServeArguments {
     /// How failures travel
     #[arg(long, value_enum, default_value_t = DialectArgument::GoServer)]
     pub(crate) dialect: DialectArgument,
+}
+
+/// Show what is proven of each RPC.
+///
+/// Runs both sweeps over the 236 RPCs and looks at the snapshots: has it a handler, does its
+/// success cross the process boundary, does its failure, how many generated cases do the property
+/// tests try, is there a snapshot, does the embedded Mattermost implement it.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugin-conformance coverage\n  plugin-conformance coverage --json > \
+    snapshots/coverage.json\n  plugin-conformance coverage --check snapshots/coverage.json")]
+pub(crate) struct CoverageArguments {
+    /// Print the table as JSON, a line per RPC
+    #[arg(long, conflicts_with = "markdown")]
+    pub(crate) json: bool,
+
+    /// Print the table as Markdown
+    #[arg(long)]
+    pub(crate) markdown: bool,
+
+    /// Compare with the table saved in FILE; exit with 1 if an RPC has lost something
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "markdown"])]
+    pub(crate) check: Option<PathBuf>,
+
+    /// The folder with the snapshots
+    #[arg(long, value_name = "DIR", default_value = "snapshots")]
+    pub(crate) snapshots: PathBuf,
 }
 
 /// An address, or a name that the system knows, with a port.

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod coverage;
 mod serve;
 
 use std::fmt::Display;
@@ -46,6 +47,7 @@ pub(crate) fn main() -> ExitCode {
             },
             Command::Bundle(arguments) => bundle(&arguments),
             Command::Serve(arguments) => serve::serve(arguments).await,
+            Command::Coverage(arguments) => coverage::coverage(&arguments).await,
         }
     });
     done.unwrap_or_else(|error| fail(&*error))

@@ -14,6 +14,7 @@
 
 mod bundle;
 mod check;
+mod coverage;
 mod gate;
 mod generated;
 mod plugin;
@@ -25,6 +26,7 @@ mod subject;
 
 pub use bundle::{Bundle, BundleError, Interpreter};
 pub use check::{Check, Status, Verdict};
+pub use coverage::{Coverage, CoverageError, RpcCoverage};
 pub use gate::{Fault, Gate, GateError, Progress};
 pub use generated::{DEFAULT_VERSION, GeneratedApi};
 pub use report::{Rpcs, RunReport, SCHEMA, Summary, WriteError};

@@ -1,0 +1,38 @@
+//! `coverage`.
+
+use std::process::ExitCode;
+
+use plugin_conformance::conformance::{Coverage, Gate, Interpreter};
+
+use super::Failure;
+use super::args::CoverageArguments;
+
+pub(super) async fn coverage(arguments: &CoverageArguments) -> Result<ExitCode, Failure> {
+    // Before the run: a wrong file is told at once.
+    let saved = arguments.check.as_deref().map(Coverage::read).transpose()?;
+    if !arguments.snapshots.is_dir() {
+        let folder = arguments.snapshots.display();
+        return Err(format!("there is no folder {folder}; name the one with the snapshots by --snapshots DIR").into());
+    }
+    let gate = Gate::new(Interpreter::Link(super::interpreter()?));
+    let coverage = gate.coverage(&arguments.snapshots).await?;
+    let Some(saved) = saved else {
+        let table = match (arguments.json, arguments.markdown) {
+            (true, _) => coverage.to_json(),
+            (_, true) => coverage.to_markdown(),
+            _ => coverage.to_text(),
+        };
+        print!("{table}");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let lost = coverage.regressions(&saved);
+    for line in &lost {
+        println!("{line}");
+    }
+    let new = coverage.rpcs.len().saturating_sub(saved.rpcs.len());
+    println!("{} RPCs, {new} of them new; {} regressions", coverage.rpcs.len(), lost.len());
+    Ok(match lost.is_empty() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
+}
