@@ -56,6 +56,7 @@ characters! {
     "well-behaved"
     "every-rpc"
     "every-rpc-errors"
+    "needs-api"
     "no-api"
     "unix-hooks"
     "controller-exits"

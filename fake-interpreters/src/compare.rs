@@ -52,6 +52,26 @@ pub fn difference(
     Some(found.unwrap_or_else(|| format!("{name}: the same fields, encoded differently")))
 }
 
+/// Where `actual` differs first from `expected` as a message: in whatever order the fields and the
+/// entries of maps were encoded. One NaN is as good as another, but -0 is not 0.
+///
+/// ```
+/// use fake_interpreters::compare::message_difference;
+/// use plugin_proto::{prost_reflect::DynamicMessage, MessageType};
+///
+/// let user = MessageType::by_name("mattermost.pluginapi.v1.User").unwrap().descriptor();
+/// let nobody = DynamicMessage::new(user);
+/// assert_eq!(message_difference(&nobody, b""), None);
+/// assert!(message_difference(&nobody, b"\xff").unwrap().starts_with("no User: "));
+/// ```
+pub fn message_difference(expected: &DynamicMessage, actual: &[u8]) -> Option<String> {
+    let descriptor = expected.descriptor();
+    match DynamicMessage::decode(descriptor.clone(), actual) {
+        Ok(actual) => in_messages(descriptor.name(), expected, &actual),
+        Err(error) => Some(format!("no {}: {error}", descriptor.name())),
+    }
+}
+
 fn in_messages(path: &str, expected: &DynamicMessage, actual: &DynamicMessage) -> Option<String> {
     let mut fields: Vec<_> = expected.descriptor().fields().collect();
     fields.sort_by_key(FieldDescriptor::number);
@@ -92,6 +112,16 @@ fn in_values(path: &str, expected: Option<&Value>, actual: Option<&Value>) -> Op
             keys.into_iter().find_map(|Key(key)| {
                 in_values(&format!("{path}[{}]", key_text(key)), expected.get(key), actual.get(key))
             })
+        }
+        (Some(Value::F64(expected)), Some(Value::F64(actual)))
+            if expected.to_bits() == actual.to_bits()
+                || expected.is_nan() && actual.is_nan() =>
+        {
+            None
+        }
+        // Equality takes -0 for 0.
+        (Some(Value::F64(expected)), Some(Value::F64(actual))) => {
+            Some(format!("{path}: expected {expected:?}, got {actual:?}"))
         }
         _ if expected == actual => None,
         _ => Some(format!("{path}: expected {}, got {}", shown(expected), shown(actual))),
@@ -237,12 +267,10 @@ pub fn failure_difference(
     }
     match app_error_of_status(status) {
         None => Some("details: no AppError".to_owned()),
-        Some(actual) if actual == *error => None,
-        Some(actual) => Some(format!(
-            "details: {}",
+        Some(actual) => {
             difference(&error.descriptor(), &error.encode_to_vec(), &actual.encode_to_vec())
-                .unwrap_or_default()
-        )),
+                .map(|found| format!("details: {found}"))
+        }
     }
 }
 

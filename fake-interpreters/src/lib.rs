@@ -28,6 +28,7 @@ mod arguments;
 mod calls;
 pub mod characters;
 pub mod compare;
+pub mod control;
 mod hooks;
 mod life;
 mod names;

@@ -121,6 +121,7 @@ impl Life {
             Step::EveryRpc(every) => self.every_rpc(every).await,
             Step::RepeatCall(repeat) => self.repeat_call(repeat).await,
             Step::OpenCall(open) => self.open_call(open.rpc).await,
+            Step::Control(control) => self.control(control).await,
             Step::Serve(serve) => {
                 self.hear_signals();
                 match Serving::start(self, serve).await {

@@ -29,6 +29,7 @@
 //! | `every_rpc` | calls all RPCs with generated requests, one after the other, and compares the answers: `expect: generated` (the default) are the generated responses, `expect: {errors: generated}` that each RPC fails with its [generated AppError](crate::sample::app_error) by its error channel, `expect: any` nothing. The answer to `GetServerVersion` must hold `server_version`; without that any version is right | `every_rpc: {expect: generated, server_version: 11.2.0}` |
 //! | `repeat_call` | calls one RPC many times and measures; `in_flight` (1) of them at once | `repeat_call: {rpc: GetUser, times: 1000, in_flight: 8}` |
 //! | `open_call` | starts a call whose request never ends, and forgets it | `open_call: GetUser` |
+//! | `control` | connects to a [driver](crate::control)'s Unix socket and makes the calls that it orders, until it closes; `max_header_bytes` limits the metadata of a reply | `control: {socket: /tmp/driver.sock, max_header_bytes: 8192}` |
 //!
 //! # The plugin's own server
 //!
@@ -83,6 +84,7 @@ pub use crate::arguments::{
     Call, Controller, Crash, Errors, EveryRpc, Expect, Fail, Flood, Grandchild, Handshake, Health,
     Hook, Network, OpenCall, PrintRaw, RepeatCall, Rpc, Serve, Stream,
 };
+pub use crate::control::Control;
 use crate::names::suggestion;
 use crate::steps::Place;
 pub use crate::steps::{STEPS, Step};

@@ -9,15 +9,17 @@ use crate::arguments::{
     Call, Crash, EveryRpc, Fail, Flood, Grandchild, Handshake, OpenCall, PrintRaw, RepeatCall,
     Serve, encode,
 };
+use crate::control::Control;
 use crate::names::suggestion;
 
 /// The words with which a step may begin.
-pub const STEPS: [&str; 23] = [
+pub const STEPS: [&str; 24] = [
     "require_api",
     "call",
     "every_rpc",
     "repeat_call",
     "open_call",
+    "control",
     "serve",
     "handshake",
     "wait",
@@ -53,6 +55,8 @@ pub enum Step {
     RepeatCall(RepeatCall),
     /// Starts a call that never ends.
     OpenCall(OpenCall),
+    /// Calls what a driver says.
+    Control(Control),
     /// Serves the hooks.
     Serve(Serve),
     /// Prints the handshake line.
@@ -158,6 +162,7 @@ fn written_out(name: &str, argument: Value) -> Value {
     let short_for = match name {
         "call" | "open_call" => "rpc",
         "handshake" => "line",
+        "control" => "socket",
         "print_raw" => "text",
         "every_rpc" => "expect",
         _ => "",

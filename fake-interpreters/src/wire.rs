@@ -128,13 +128,17 @@ impl Target {
 /// # Errors
 /// When the target is no address; see [`Target::parse`].
 pub fn connect(target: &str) -> Result<Channel, TargetError> {
+    endpoint(target).map(|endpoint| endpoint.connect_lazy())
+}
+
+/// Where [`connect`] leads, to be configured.
+pub(crate) fn endpoint(target: &str) -> Result<Endpoint, TargetError> {
     let uri = match Target::parse(target)? {
         Target::Tcp(address) => format!("http://{address}"),
         Target::Unix(path) => format!("unix:{path}"),
     };
-    let endpoint = Endpoint::from_shared(uri)
-        .map_err(|_| TargetError { target: target.to_owned(), problem: "it is no address" })?;
-    Ok(endpoint.connect_lazy())
+    Endpoint::from_shared(uri)
+        .map_err(|_| TargetError { target: target.to_owned(), problem: "it is no address" })
 }
 
 /// Calls a unary RPC and gives back the response's bytes.

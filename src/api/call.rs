@@ -14,9 +14,9 @@ use tonic::Status;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
-use super::channel::{Dialect, ErrorBudget};
+use super::channel::{Dialect, ErrorBudget, shortened};
 use super::plugin_api::{Failure, handler};
-use super::{AppError, PluginApi};
+use super::PluginApi;
 
 /// One unary call of the plugin.
 #[derive(Debug, Clone)]
@@ -72,6 +72,10 @@ impl Service<ApiCall> for Calls {
     }
 }
 
+/// How much of a panic's text the plugin gets to see, in bytes: metadata must not grow beyond what
+/// clients accept.
+const PANIC_TEXT_BYTES: usize = 1024;
+
 fn panicked(method: &Method, panic: &(dyn Any + Send)) -> Status {
     let text = panic
         .downcast_ref::<&str>()
@@ -79,9 +83,7 @@ fn panicked(method: &Method, panic: &(dyn Any + Send)) -> Status {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
     tracing::error!(rpc = method.name, panic = text, "the API implementation panicked");
-    let error = AppError::new("plugin_api.panic", 500);
-    Status::internal(format!(
-        "{}: {} panicked in the server: {text}",
-        error.id, method.name
-    ))
+    let mut text = text.to_owned();
+    shortened(&mut text, PANIC_TEXT_BYTES);
+    Status::internal(format!("plugin_api.panic: {} panicked in the server: {text}", method.name))
 }

@@ -139,7 +139,10 @@ fn status(code: Code, mut error: v1::AppError, budget: ErrorBudget) -> Status {
 }
 
 /// Cuts `text` to at most `keep` bytes, at a character, and marks the cut.
-fn shortened(text: &mut String, keep: usize) {
+pub(super) fn shortened(text: &mut String, keep: usize) {
+    if text.len() <= keep {
+        return;
+    }
     let end = (0..=keep.min(text.len())).rev().find(|&at| text.is_char_boundary(at));
     text.truncate(end.unwrap_or(0));
     if !text.is_empty() {
@@ -162,7 +165,7 @@ fn details(code: Code, message: &str, error: &v1::AppError) -> Vec<u8> {
 
 /// Upper bound of a text's length in `grpc-message`.
 fn percent_encoded(text: &str) -> usize {
-    let wide = text.bytes().filter(|byte| !(b' '..=b'~').contains(byte) || b"\"#%<>`?{}".contains(byte));
+    let wide = text.bytes().filter(|byte| !(b'!'..=b'~').contains(byte) || b"\"#%<>`?{}".contains(byte));
     text.len() + 2 * wide.count()
 }
 
@@ -172,6 +175,6 @@ fn percent_encoded(text: &str) -> usize {
 /// server that drops it.
 pub fn app_error_of_status(status: &Status) -> Option<AppError> {
     let status = RpcStatus::decode(status.details()).ok()?;
-    let any = status.details.iter().find(|any| any.type_url.ends_with("AppError"))?;
+    let any = status.details.iter().find(|any| any.type_url.ends_with("/mattermost.pluginapi.v1.AppError"))?;
     v1::AppError::decode(any.value.as_slice()).ok().map(AppError::from)
 }

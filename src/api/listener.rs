@@ -7,7 +7,14 @@ use std::{fs, io};
 
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+
+/// The socket's name.
+///
+/// grpc's C core, and so grpcio, sends the percent-encoded path of a socket as `:authority`. There
+/// the h2 library allows `%` only before an `@`, and refuses the call otherwise; so the path must
+/// have an `@` and what follows it must be a host name.
+const SOCKET: &str = "api@localhost";
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,7 +91,7 @@ impl Listener {
             .prefix("mm-plugin-api-")
             .permissions(fs::Permissions::from_mode(0o700))
             .tempdir_in(parent)?;
-        let path = folder.path().join("api.sock");
+        let path = folder.path().join(SOCKET);
         let listener = UnixListener::bind(&path)?;
         let target = format!("unix://{}", path.display());
         Ok((Self::Unix { listener, _folder: folder }, target))
@@ -101,11 +108,42 @@ impl Listener {
     pub(super) async fn accept(&self) -> io::Result<Box<dyn PeerStream>> {
         match self {
             Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Ok(Box::new(stream))
+                Ok(Box::new(accept_tcp(listener).await?))
             }
             Self::Unix { listener, .. } => Ok(Box::new(listener.accept().await?.0)),
         }
+    }
+}
+
+/// A call's answer is several small writes: none of them waits for the peer's acknowledgement.
+async fn accept_tcp(listener: &TcpListener) -> io::Result<TcpStream> {
+    let (stream, _) = listener.accept().await?;
+    // It fails when the peer is gone already; serving it will say so.
+    if let Err(error) = stream.set_nodelay(true) {
+        tracing::debug!(%error, "a connection to the API server has no TCP_NODELAY");
+    }
+    Ok(stream)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_connections_do_not_delay_small_writes() {
+        let (listener, target) = Listener::bind(&Listen::default()).await.unwrap();
+        let Listener::Tcp(listener) = listener else { panic!("TCP is the default") };
+        let (peer, accepted) = tokio::join!(TcpStream::connect(target), accept_tcp(&listener));
+        assert!(accepted.unwrap().nodelay().unwrap());
+        drop(peer.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_hold_a_socket_is_named_with_the_remedy() {
+        let parent = Path::new("/nonexistent/folder");
+        let failed = Listener::bind_unix(parent).err().unwrap();
+        let error = ListenError::Unix { folder: parent.to_owned(), source: failed };
+        let text = error.to_string();
+        assert!(text.contains("/nonexistent/folder") && text.contains("set TMPDIR"), "{text}");
     }
 }

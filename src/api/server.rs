@@ -67,7 +67,7 @@ impl ApiServer {
     }
 
     /// What belongs in [`TARGET_VARIABLE`](super::TARGET_VARIABLE): `127.0.0.1:54321`, or
-    /// `unix:///…/api.sock`.
+    /// `unix:///…/api@localhost`.
     pub fn target(&self) -> &str {
         &self.target
     }

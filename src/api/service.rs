@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use tonic::{Code, Status};
 use tower::Service;
 
 use super::call::{ApiCall, BoxCallService};
+use super::channel::shortened;
 
 /// The gRPC service `mattermost.pluginapi.v1.PluginAPI`; requests for other services go to its
 /// routes (health, reflection).
@@ -51,7 +53,8 @@ impl Service<Request<Body>> for GrpcService {
         match method.filter(|method| method.service == ProtoService::PluginAPI) {
             Some(method) => self.unary(method, request).map(Ok).boxed(),
             None if is_ours(request.uri().path()) => {
-                let name = request.uri().path().rsplit('/').next().unwrap_or_default();
+                let mut name = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+                shortened(&mut name, ECHO_BYTES);
                 let status = Status::unimplemented(format!("method {name} not implemented"));
                 futures::future::ready(Ok(status.into_http())).boxed()
             }
@@ -62,6 +65,9 @@ impl Service<Request<Body>> for GrpcService {
         }
     }
 }
+
+/// How much of what a peer sent is said back to it in a status message, in bytes.
+const ECHO_BYTES: usize = 128;
 
 fn is_ours(path: &str) -> bool {
     let service = path.strip_prefix('/').and_then(|path| path.split('/').next());
@@ -78,6 +84,7 @@ impl GrpcService {
             .max_decoding_message_size(self.max_message_bytes)
             .max_encoding_message_size(self.max_message_bytes);
         let calls = self.calls.clone();
+        let max_bytes = self.max_message_bytes;
         async move {
             if !is_grpc(request.headers()) {
                 let mut refusal = Response::new(Body::empty());
@@ -88,7 +95,9 @@ impl GrpcService {
                 Ok(deadline) => deadline,
                 Err(status) => return status.into_http(),
             };
-            let call = grpc.unary(Unary { calls, method }, request);
+            let reached = AtomicBool::new(false);
+            let unary = Unary { calls, method, max_bytes, reached: &reached };
+            let call = grpc.unary(unary, request);
             let response = match deadline {
                 Some(after) => match tokio::time::timeout(after, call).await {
                     Ok(response) => response,
@@ -100,14 +109,15 @@ impl GrpcService {
                 },
                 None => call.await,
             };
-            limit_as_exhausted(response)
+            if reached.load(Ordering::Relaxed) { response } else { limit_as_exhausted(response) }
         }
     }
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {
     let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    kind.is_some_and(|kind| kind.starts_with("application/grpc"))
+    let rest = kind.and_then(|kind| kind.strip_prefix("application/grpc"));
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['+', ';']))
 }
 
 /// The time that the caller grants, from the header `grpc-timeout`: at most eight digits and a unit.
@@ -115,7 +125,11 @@ fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     let Some(value) = headers.get("grpc-timeout") else {
         return Ok(None);
     };
-    let bad = || Status::internal(format!("malformed grpc-timeout {value:?}"));
+    let bad = || {
+        let mut value = format!("{value:?}");
+        shortened(&mut value, ECHO_BYTES);
+        Status::internal(format!("malformed grpc-timeout {value}"))
+    };
     let text = value.to_str().map_err(|_| bad())?;
     let (digits, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(bad)?;
     if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -133,9 +147,8 @@ fn deadline(headers: &HeaderMap) -> Result<Option<Duration>, Status> {
     }))
 }
 
-/// A message over the limit is RESOURCE_EXHAUSTED, as every gRPC implementation but tonic has it.
-///
-/// tonic says OUT_OF_RANGE, a code that no AppError maps to.
+/// A request over the limit is RESOURCE_EXHAUSTED, as every gRPC implementation but tonic has it:
+/// tonic says OUT_OF_RANGE.
 fn limit_as_exhausted(mut response: Response<Body>) -> Response<Body> {
     let code = Some(Code::OutOfRange as i32);
     let told = response.headers().get(Status::GRPC_STATUS);
@@ -146,12 +159,15 @@ fn limit_as_exhausted(mut response: Response<Body>) -> Response<Body> {
     response
 }
 
-struct Unary {
+struct Unary<'a> {
     calls: BoxCallService,
     method: &'static Method,
+    max_bytes: usize,
+    /// Whether the request message was read.
+    reached: &'a AtomicBool,
 }
 
-impl UnaryService<Bytes> for Unary {
+impl UnaryService<Bytes> for Unary<'_> {
     type Response = Bytes;
     type Future = BoxFuture<'static, Result<tonic::Response<Bytes>, Status>>;
 
@@ -159,9 +175,19 @@ impl UnaryService<Bytes> for Unary {
         let (metadata, _, request) = request.into_parts();
         let call = ApiCall { method: self.method, request, metadata: metadata.into_headers() };
         let mut calls = self.calls.clone();
+        let (method, limit) = (self.method, self.max_bytes);
+        self.reached.store(true, Ordering::Relaxed);
         async move {
             futures::future::poll_fn(|cx| calls.poll_ready(cx)).await?;
-            calls.call(call).await.map(tonic::Response::new)
+            let response = calls.call(call).await?;
+            if response.len() > limit {
+                return Err(Status::resource_exhausted(format!(
+                    "{}: the response has {} bytes, the limit is {limit}",
+                    method.name,
+                    response.len()
+                )));
+            }
+            Ok(tonic::Response::new(response))
         }
         .boxed()
     }

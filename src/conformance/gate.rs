@@ -20,7 +20,7 @@ use super::subject::{KitSupervisor, Observation, Offer, Story, Subject};
 use crate::api::{ApiServer, ApiServerBuilder, RecordedCall, Recorder};
 
 /// Launches that run at the same time. Most of them wait for a deadline.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 6;
 /// No launch takes longer, whatever the subject does.
 const PATIENCE: Duration = Duration::from_secs(60);
 

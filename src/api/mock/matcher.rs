@@ -1,0 +1,329 @@
+//! What must hold of a request.
+
+use std::fmt;
+use std::sync::Arc;
+
+use fake_interpreters::compare::difference;
+use plugin_proto::Method;
+use plugin_proto::prost::Message as _;
+use plugin_proto::prost_reflect::{DynamicMessage, MessageDescriptor};
+use regex::Regex;
+use serde_json::Value;
+
+use super::json;
+use super::path::{FieldPath, Holds};
+use super::request::Request;
+use super::{ApiRequest, MockError};
+
+/// A condition that a request must meet; see [`field`] and [`any`]. A whole request message is a
+/// matcher too: it matches requests that are equal to it.
+///
+/// ```
+/// use plugin_conformance::api::mock::{MockApi, field, rpc};
+/// use plugin_proto::v1::KVListRequest;
+/// use serde_json::json;
+///
+/// let api = MockApi::new();
+/// api.given(rpc("KVList"))
+///     .with(field("page").equals(0))
+///     .with(field("per_page").is_set())
+///     .respond_with(json!({"keys": ["first"]}))
+///     .mount();
+/// api.given(rpc("KVList"))
+///     .with(KVListRequest { page: 1, per_page: 10 })
+///     .respond_with(json!({"keys": ["second"]}))
+///     .mount();
+/// ```
+#[derive(Debug, Clone)]
+pub struct Matcher(Condition);
+
+#[derive(Clone)]
+enum Condition {
+    Field { path: Vec<String>, test: Test },
+    Whole { message: &'static Method, json: Value, bytes: Vec<u8> },
+    Any { what: String, holds: Holding },
+}
+
+type Holding = Arc<dyn Fn(&DynamicMessage) -> bool + Send + Sync>;
+
+#[derive(Debug, Clone)]
+pub(super) enum Test {
+    Equals(Value),
+    Contains(Value),
+    Text(String),
+    Regex(String),
+    Set,
+    Unset,
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field { path, test } => write!(f, "{} {test:?}", path.join(".")),
+            Self::Whole { json, .. } => write!(f, "{json}"),
+            Self::Any { what, .. } => write!(f, "{what}"),
+        }
+    }
+}
+
+/// A field of the request, to be followed by what must hold of it.
+///
+/// The path is dotted: fields of messages by name, items of lists by number, values of maps and of
+/// `google.protobuf.Struct` by key. A field that does not exist is found out when the mock is
+/// mounted.
+///
+/// ```
+/// use plugin_conformance::api::mock::{MockApi, field, rpc};
+/// use serde_json::json;
+///
+/// let api = MockApi::new();
+/// api.given(rpc("CreatePost"))
+///     .with(field("post.channel_id").equals("town-square"))
+///     .with(field("post.message").matches(r"^\d+ new "))
+///     .with(field("post.root_id").is_unset())
+///     .respond_with(json!({"post": {"id": "post1"}}))
+///     .mount();
+/// ```
+pub fn field(path: impl Into<String>) -> Field {
+    Field(path.into().split('.').map(str::to_owned).collect())
+}
+
+/// Anything that can be asked of a request. `what` says it in words, for the messages: "a limit
+/// that is even".
+///
+/// ```
+/// use plugin_conformance::api::mock::{MockApi, any, rpc};
+/// use serde_json::json;
+///
+/// let api = MockApi::new();
+/// api.given(rpc("GetUser"))
+///     .with(any("a user id of 26 characters", |request| {
+///         let id = request.get_field_by_name("user_id");
+///         id.is_some_and(|id| id.as_str().is_some_and(|id| id.len() == 26))
+///     }))
+///     .respond_with(json!({"user": {"username": "ada"}}))
+///     .mount();
+/// ```
+pub fn any(
+    what: impl Into<String>,
+    holds: impl Fn(&DynamicMessage) -> bool + Send + Sync + 'static,
+) -> Matcher {
+    Matcher(Condition::Any { what: what.into(), holds: Arc::new(holds) })
+}
+
+/// A field of a request, made by [`field`]; its methods make matchers.
+#[derive(Debug, Clone)]
+#[must_use = "say what must hold of the field"]
+pub struct Field(pub(super) Vec<String>);
+
+impl Field {
+    pub(super) fn test(self, test: Test) -> Matcher {
+        Matcher(Condition::Field { path: self.0, test })
+    }
+
+    /// The field has this value, in proto3 JSON: a text, a number, a list, `json!({...})`; enums by
+    /// name, bytes in base64. A default (0, "", false) is equal to an unset field, unless the field
+    /// is `optional`.
+    pub fn equals(self, value: impl Into<Value>) -> Matcher {
+        self.test(Test::Equals(value.into()))
+    }
+
+    /// The text has this in it, or the list has this item. Bytes are read as UTF-8.
+    pub fn contains(self, value: impl Into<Value>) -> Matcher {
+        self.test(Test::Contains(value.into()))
+    }
+
+    /// The text is this. For bytes, which `equals` takes in base64.
+    pub fn is_text(self, text: impl Into<String>) -> Matcher {
+        self.test(Test::Text(text.into()))
+    }
+
+    /// Something in the text matches the regular expression (syntax of the crate `regex`); `^` and
+    /// `$` bind it to the ends. Bytes are read as UTF-8.
+    pub fn matches(self, regex: impl Into<String>) -> Matcher {
+        self.test(Test::Regex(regex.into()))
+    }
+
+    /// The field has a value: any, but not the default, unless the field is `optional` or a
+    /// message.
+    pub fn is_set(self) -> Matcher {
+        self.test(Test::Set)
+    }
+
+    /// The field has no value, or the default one.
+    pub fn is_unset(self) -> Matcher {
+        self.test(Test::Unset)
+    }
+}
+
+/// A matcher that fits its RPC.
+pub(super) struct Bound {
+    /// `user_id equals "abc"`.
+    pub(super) shown: String,
+    check: Check,
+}
+
+enum Check {
+    Field { path: FieldPath, test: BoundTest },
+    Whole { descriptor: MessageDescriptor, bytes: Vec<u8> },
+    Any { what: String, holds: Holding },
+}
+
+enum BoundTest {
+    Equals(Option<Value>),
+    Contains(Value),
+    Text(String),
+    Regex(Regex),
+    Set,
+    Unset,
+}
+
+impl Matcher {
+    pub(super) fn whole<Q: ApiRequest>(request: &Q) -> Self {
+        let json = json::of_message(&request.transcode_to_dynamic());
+        let (message, bytes) = (Q::method(), request.encode_to_vec());
+        Self(Condition::Whole { message, json, bytes })
+    }
+
+    /// Checks that the matcher fits the RPC.
+    pub(super) fn bind(self, method: &'static Method) -> Result<Bound, MockError> {
+        let wrong = |path: Vec<String>, problem: String| {
+            MockError::Matcher { rpc: method.name, path, problem }
+        };
+        match self.0 {
+            Condition::Field { path: parts, test } => {
+                let path = FieldPath::resolve(&method.request_descriptor(), parts.clone());
+                let bound = path.and_then(|path| test.bind(&path).map(|test| (path, test)));
+                let (path, test) = bound.map_err(|problem| wrong(parts, problem))?;
+                let shown = format!("{} {}", path.text(), test.shown());
+                Ok(Bound { shown, check: Check::Field { path, test } })
+            }
+            Condition::Whole { message, json, bytes } if message.index == method.index => {
+                let descriptor = method.request_descriptor();
+                let shown = format!("request equals {}", json::short(&json));
+                Ok(Bound { shown, check: Check::Whole { descriptor, bytes } })
+            }
+            Condition::Whole { message, .. } => Err(wrong(
+                Vec::new(),
+                format!("it is never equal to a {}", message.request_descriptor().name()),
+            )),
+            Condition::Any { what, holds } => {
+                Ok(Bound { shown: what.clone(), check: Check::Any { what, holds } })
+            }
+        }
+    }
+}
+
+impl Test {
+    fn bind(self, path: &FieldPath) -> Result<BoundTest, String> {
+        let texts = matches!(path.holds, Holds::Text | Holds::Bytes | Holds::Free);
+        let only = |what, allowed| Err(format!("`{what}` is for {allowed}, and this is neither"));
+        Ok(match self {
+            Self::Equals(value) => BoundTest::Equals(path.normal(value)?),
+            Self::Contains(value) => match &path.holds {
+                Holds::List(_) => BoundTest::Contains(path.normal_item(value)?),
+                _ if texts && (value.is_string() || path.holds == Holds::Free) => {
+                    BoundTest::Contains(value)
+                }
+                _ if texts => return Err(format!("no text contains {value}, which is none")),
+                _ => return only("contains", "texts, bytes and lists"),
+            },
+            Self::Text(text) if texts => BoundTest::Text(text),
+            Self::Text(_) => return only("text", "texts and bytes"),
+            Self::Regex(regex) if texts => match Regex::new(&regex) {
+                Ok(regex) => BoundTest::Regex(regex),
+                Err(error) => return Err(format!("no regular expression: {error}")),
+            },
+            Self::Regex(_) => return only("regex", "texts and bytes"),
+            Self::Set => BoundTest::Set,
+            Self::Unset => BoundTest::Unset,
+        })
+    }
+}
+
+impl BoundTest {
+    fn shown(&self) -> String {
+        match self {
+            Self::Equals(Some(value)) => format!("equals {}", json::short(value)),
+            Self::Equals(None) => "has its default value".to_owned(),
+            Self::Contains(value) => format!("contains {}", json::short(value)),
+            Self::Text(text) => format!("is the text {text:?}"),
+            Self::Regex(regex) => format!("matches /{regex}/"),
+            Self::Set => "is set".to_owned(),
+            Self::Unset => "is unset".to_owned(),
+        }
+    }
+
+    fn expected(&self) -> String {
+        match self {
+            Self::Equals(Some(value)) => json::short(value),
+            Self::Equals(None) => "the default value".to_owned(),
+            Self::Contains(value) => format!("something that contains {}", json::short(value)),
+            Self::Text(text) => format!("the text {text:?}"),
+            Self::Regex(regex) => format!("a text that matches /{regex}/"),
+            Self::Set => "any value".to_owned(),
+            Self::Unset => "nothing".to_owned(),
+        }
+    }
+
+    fn holds(&self, path: &FieldPath, value: Option<&Value>) -> bool {
+        match self {
+            Self::Equals(wanted) => match (wanted, value) {
+                (Some(wanted), Some(value)) => json::same(wanted, value),
+                (wanted, value) => wanted.is_none() && value.is_none(),
+            },
+            Self::Contains(wanted) => value.is_some_and(|value| match value {
+                Value::Array(items) => items.iter().any(|item| json::same(item, wanted)),
+                value => match (path.as_text(value), wanted.as_str()) {
+                    (Some(text), Some(wanted)) => text.contains(wanted),
+                    _ => false,
+                },
+            }),
+            Self::Text(wanted) => text(path, value).is_some_and(|text| text == *wanted),
+            Self::Regex(regex) => text(path, value).is_some_and(|text| regex.is_match(&text)),
+            Self::Set => value.is_some(),
+            Self::Unset => value.is_none(),
+        }
+    }
+}
+
+/// What stands there; an unset text is the empty one.
+fn text<'a>(path: &FieldPath, value: Option<&'a Value>) -> Option<std::borrow::Cow<'a, str>> {
+    match value {
+        Some(value) => path.as_text(value),
+        None => Some("".into()),
+    }
+}
+
+impl Bound {
+    /// Whether the request is as wanted; if not, what was expected and what it is.
+    pub(super) fn check(&self, request: &Request) -> Result<(), String> {
+        match &self.check {
+            Check::Field { path, test } => {
+                let value = path.find(&request.json);
+                if test.holds(path, value) {
+                    return Ok(());
+                }
+                let got = value.map_or_else(|| "nothing".to_owned(), json::short);
+                let got = match value.filter(|_| path.holds == Holds::Bytes) {
+                    Some(value) => match path.as_text(value) {
+                        Some(text) => format!("{got} (the bytes of {text:?})"),
+                        None => got,
+                    },
+                    None => got,
+                };
+                Err(format!("{}: expected {}, got {got}", path.text(), test.expected()))
+            }
+            Check::Whole { descriptor, bytes } => {
+                match difference(descriptor, bytes, &request.bytes()) {
+                    None => Ok(()),
+                    Some(difference) => Err(difference),
+                }
+            }
+            Check::Any { what, holds } => match holds(&request.message) {
+                true => Ok(()),
+                false => Err(format!("expected {what}, got {}", json::short(&request.json))),
+            },
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! A request on its way through the matchers.
+
+use bytes::Bytes;
+use plugin_proto::Method;
+use plugin_proto::prost::{DecodeError, Message as _};
+use plugin_proto::prost_reflect::DynamicMessage;
+use serde_json::Value;
+
+use super::json;
+
+#[derive(Debug)]
+pub(super) struct Request {
+    pub(super) method: &'static Method,
+    pub(super) message: DynamicMessage,
+    pub(super) json: Value,
+}
+
+impl Request {
+    pub(super) fn decode(method: &'static Method, bytes: Bytes) -> Result<Self, DecodeError> {
+        let message = DynamicMessage::decode(method.request_descriptor(), bytes)?;
+        let json = json::of_message(&message);
+        Ok(Self { method, message, json })
+    }
+
+    pub(super) fn bytes(&self) -> Vec<u8> {
+        self.message.encode_to_vec()
+    }
+
+    /// `GetUser {"user_id":"abc"}`.
+    pub(super) fn shown(&self) -> String {
+        format!("{} {}", self.method.name, json::short(&self.json))
+    }
+}
