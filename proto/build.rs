@@ -30,10 +30,7 @@ fn main() -> Result<()> {
 
     types(&with_comments, &out)?;
     fs::write(out.join("catalogue.rs"), catalogue(&with_comments)?)?;
-    fs::write(
-        out.join("descriptors.bin"),
-        without_comments(with_comments).encode_to_vec(),
-    )?;
+    fs::write(out.join("descriptors.bin"), without_comments(with_comments).encode_to_vec())?;
     Ok(())
 }
 
@@ -63,11 +60,7 @@ fn without_comments(mut set: FileDescriptorSet) -> FileDescriptorSet {
 /// every message linked to its descriptor.
 fn types(set: &FileDescriptorSet, out: &Path) -> Result<()> {
     let mut config = prost_build::Config::new();
-    config
-        .out_dir(out)
-        .btree_map(["."])
-        .bytes(["."])
-        .enable_type_names();
+    config.out_dir(out).btree_map(["."]).bytes(["."]).enable_type_names();
     for name in message_names(set) {
         config.message_attribute(
             format!(".{name}"),
@@ -89,11 +82,7 @@ fn types(set: &FileDescriptorSet, out: &Path) -> Result<()> {
 fn message_names(set: &FileDescriptorSet) -> Vec<String> {
     fn walk(prefix: &str, message: &DescriptorProto, names: &mut Vec<String>) {
         let name = format!("{prefix}.{}", message.name());
-        if !message
-            .options
-            .as_ref()
-            .is_some_and(|options| options.map_entry())
-        {
+        if !message.options.as_ref().is_some_and(|options| options.map_entry()) {
             for nested in &message.nested_type {
                 walk(&name, nested, names);
             }

@@ -1,7 +1,9 @@
 //! The conformance kit for the boundary between the Mattermost server and its Python plugins.
 
 #[cfg(windows)]
-compile_error!("plugin-conformance runs on Linux and macOS: Mattermost servers with Python plugins do too");
+compile_error!(
+    "plugin-conformance runs on Linux and macOS: Mattermost servers with Python plugins do too"
+);
 
 pub mod api;
 pub mod conformance;

@@ -82,7 +82,9 @@ fn errors_name_what_is_wrong_and_the_remedy() {
 }
 
 fn regex_escape(text: &str) -> String {
-    text.chars().flat_map(|c| if c.is_alphanumeric() || c == '/' { vec![c] } else { vec!['\\', c] }).collect()
+    text.chars()
+        .flat_map(|c| if c.is_alphanumeric() || c == '/' { vec![c] } else { vec!['\\', c] })
+        .collect()
 }
 
 #[test]
@@ -126,7 +128,8 @@ fn a_written_bundle_passes_the_gate_for_plugins() {
     }
     for unix in [&[][..], &["--unix"]] {
         let file = folder.path().join("report.json");
-        let arguments = [&["check", "plugin", dir, "--json", file.to_str().unwrap()], unix].concat();
+        let arguments =
+            [&["check", "plugin", dir, "--json", file.to_str().unwrap()], unix].concat();
         let output = run(&arguments);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
         let report = json(&file);
@@ -150,10 +153,8 @@ fn a_bad_plugin_fails_the_gate_with_status_1() {
 
 #[test]
 fn serve_says_its_address_first_and_stops_when_asked() {
-    let mut server = program(&["serve", "--version", "9.9.9"])
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut server =
+        program(&["serve", "--version", "9.9.9"]).stdout(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();
     BufReader::new(server.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let target = line.trim_end().to_owned();
@@ -165,7 +166,8 @@ fn serve_says_its_address_first_and_stops_when_asked() {
         let method = Method::by_name(Service::PluginAPI, "GetServerVersion").unwrap();
         let answer = fake_interpreters::wire::unary(&channel, method, Default::default(), None);
         let answer = answer.await.unwrap();
-        let decoded = <plugin_proto::v1::GetServerVersionResponse as prost::Message>::decode(answer);
+        let decoded =
+            <plugin_proto::v1::GetServerVersionResponse as prost::Message>::decode(answer);
         decoded.unwrap().version
     });
     assert_eq!(version, "9.9.9");

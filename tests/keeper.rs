@@ -65,7 +65,9 @@ impl States {
     }
 
     /// All of them; one that lasted no time may be missing, none may be out of order.
-    fn assert_in_order(self, wanted: &[PluginState]) {
+    async fn assert_in_order(self, wanted: &[PluginState]) {
+        let caught_up = || self.0.lock().unwrap().last() == wanted.last();
+        common::until("the last state is seen", caught_up).await;
         self.1.abort();
         let seen = self.0.lock().unwrap().clone();
         let mut rest = wanted.iter();
@@ -75,7 +77,6 @@ impl States {
                 "{seen:?} are not among {wanted:?} in order"
             );
         }
-        assert_eq!(seen.last(), wanted.last(), "{seen:?}");
     }
 }
 
@@ -116,7 +117,7 @@ async fn s_30_s_31_s_32_s_33_s_34_activate_and_deactivate() {
         plugin.assert_nothing_left().await;
         assert_eq!(plugin.report().hooks, ["Implemented", "OnActivate", "OnDeactivate"]);
         assert!(!soon(keeper.deactivate()).await, "it does not run any more");
-        states.assert_in_order(&[NotRunning, Starting, Running, Stopping, NotRunning]);
+        states.assert_in_order(&[NotRunning, Starting, Running, Stopping, NotRunning]).await;
     }
 }
 
@@ -192,15 +193,17 @@ async fn a_failed_activation_is_told_and_can_be_repeated() {
     assert!(soon(keeper.activate()).await.unwrap());
     assert_eq!((keeper.state(), keeper.last_error()), (Running, None));
     assert!(soon(keeper.deactivate()).await);
-    states.assert_in_order(&[
-        NotRunning,
-        Starting,
-        FailedToStart,
-        Starting,
-        Running,
-        Stopping,
-        NotRunning,
-    ]);
+    states
+        .assert_in_order(&[
+            NotRunning,
+            Starting,
+            FailedToStart,
+            Starting,
+            Running,
+            Stopping,
+            NotRunning,
+        ])
+        .await;
 }
 
 #[tokio::test]
@@ -276,7 +279,7 @@ async fn s_40_s_41_s_42_s_43_a_killed_plugin_runs_again() {
     second.health_check().await.unwrap();
     assert_ne!(first.api_target(), second.api_target());
     assert_eq!(keeper.last_error(), None);
-    states.assert_in_order(&[Running, Stopping, NotRunning, Starting, Running]);
+    states.assert_in_order(&[Running, Stopping, NotRunning, Starting, Running]).await;
     // S-42, asked for
     soon(keeper.restart()).await.unwrap();
     let third = keeper.current().unwrap();
@@ -304,19 +307,21 @@ async fn the_third_failure_within_the_window_is_the_last() {
     assert!(!keeper.is_active() && keeper.current().is_none());
     let error = keeper.last_error().unwrap();
     assert!(error.contains("ended by itself") && error.contains("SIGKILL"), "{error}");
-    states.assert_in_order(&[
-        Running,
-        Stopping,
-        NotRunning,
-        Starting,
-        Running,
-        Stopping,
-        NotRunning,
-        Starting,
-        Running,
-        Stopping,
-        FailedToStayRunning,
-    ]);
+    states
+        .assert_in_order(&[
+            Running,
+            Stopping,
+            NotRunning,
+            Starting,
+            Running,
+            Stopping,
+            NotRunning,
+            Starting,
+            Running,
+            Stopping,
+            FailedToStayRunning,
+        ])
+        .await;
     assert!(!soon(keeper.deactivate()).await);
 
     // Somebody may start it again, and the count begins anew.

@@ -218,7 +218,8 @@ const BAD_PLUGINS: &[(&str, &str)] = &[
 async fn each_bad_plugin_trips_exactly_its_rule() {
     let folder = tempfile::tempdir().unwrap();
     let gate = gate();
-    let good = "life: [{call: GetUser}, {serve: {hooks: [OnActivate, OnDeactivate]}}, handshake, wait]";
+    let good =
+        "life: [{call: GetUser}, {serve: {hooks: [OnActivate, OnDeactivate]}}, handshake, wait]";
     let (gate, folder) = (&gate, folder.path());
     let checked = async |name: &str, script: &str| {
         let interpreter = Interpreter::Link(common::fake_python());

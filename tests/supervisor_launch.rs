@@ -258,7 +258,9 @@ mod environment {
         assert_ours(&vars, &plugin);
         assert_eq!(vars["UNRELATED"], "kept");
         assert_eq!(vars.get(TARGET).map(String::as_str), supervisor.api_target());
-        assert_eq!(plugin.report().server_version.as_deref(), Some(SERVER_VERSION));
+        plugin
+            .report_where(|report| report.server_version.as_deref() == Some(SERVER_VERSION))
+            .await;
         supervisor.shutdown().await;
 
         let plugin = Plugin::of("no-api");
@@ -293,12 +295,12 @@ async fn test_python_api_server_startup() {
 /// P-1: the variable is set, its value is host:port.
 async fn p_1(plugin: &Plugin) {
     let supervisor = plugin.launch().await;
-    let target = plugin.report().api_target.expect("the variable is set");
+    let report = plugin.report_where(|report| report.api_reachable_at_start).await;
+    let target = report.api_target.expect("the variable is set");
     assert_eq!(supervisor.api_target(), Some(&*target));
     let address: std::net::SocketAddr = target.parse().expect("host:port");
     assert_eq!(supervisor.api_address(), Some(address));
     assert!(address.ip().is_loopback() && address.port() != 0, "{address}");
-    assert!(plugin.report().api_reachable_at_start);
     supervisor.shutdown().await;
 }
 
@@ -342,7 +344,7 @@ async fn p_1_p_2_p_3_on_a_unix_socket() {
     let mode =
         std::os::unix::fs::PermissionsExt::mode(&fs::metadata(folder).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o700);
-    assert_eq!(plugin.report().server_version.as_deref(), Some(SERVER_VERSION));
+    plugin.report_where(|report| report.server_version.as_deref() == Some(SERVER_VERSION)).await;
     supervisor.shutdown().await;
     assert_refused(&target).await;
     plugin.assert_nothing_left().await;
@@ -474,8 +476,9 @@ async fn handshakes_that_are_accepted() {
 
 #[tokio::test]
 async fn f_1_the_fake_ignores_further_arguments_and_wants_little_of_the_manifest() {
-    let plugin = Plugin::of("well-behaved")
-        .manifest(r#"{"id": "com.example.f1", "version": "1.0.0", "server": {"executable": "plugin.py"}}"#);
+    let plugin = Plugin::of("well-behaved").manifest(
+        r#"{"id": "com.example.f1", "version": "1.0.0", "server": {"executable": "plugin.py"}}"#,
+    );
     plugin.launch().await.shutdown().await;
     let exits = Plugin::new("exits", "life:\n  - exit: 7\n");
     let mut command = tokio::process::Command::new(common::fake_python());
@@ -490,7 +493,8 @@ async fn f_2_f_3_f_4_f_5_f_7_the_fake_serves_what_it_should_and_nothing_else() {
     let address = address(&plugin);
     // F-2
     assert!(address.starts_with("127.0.0.1:"), "{address}");
-    assert_eq!(plugin.report().handshake, Some(format!("1|1|tcp|{address}|grpc")));
+    let line = format!("1|1|tcp|{address}|grpc");
+    plugin.report_where(|report| report.handshake.as_ref() == Some(&line)).await;
     // F-3
     let channel = wire::connect(&address).unwrap();
     let request = HealthCheckRequest { service: "plugin".into() };

@@ -427,21 +427,26 @@ async fn an_on_activate_that_fails_ends_in_order() {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn descendants_of_a_failed_launch_go_with_it() {
-    for new_session in [false, true] {
+    for (new_session, end) in
+        [(false, "exit: 1"), (true, "exit: 1"), (false, "crash: SIGKILL"), (true, "crash: SIGABRT")]
+    {
         let plugin = Plugin::new(
             "parent",
             &format!(
-                "life:\n  - grandchild: {{holds_output: true, new_session: {new_session}}}\n  - print: nonsense\n  - hang\n"
+                "life:\n  - grandchild: {{holds_output: true, new_session: {new_session}}}\n  - {end}\n"
             ),
         );
+        // Its output stays open, so the end is not to be known by that.
+        let timeouts = Timeouts { handshake: Duration::from_secs(15), ..quick() };
         let start = Instant::now();
-        refused(&plugin).await;
-        assert!(start.elapsed() < Duration::from_secs(5), "its output was waited for");
-        for pid in
-            plugin.report_where(|report| !report.grandchildren.is_empty()).await.grandchildren
-        {
-            assert!(!common::alive(pid), "{pid} is left");
-        }
+        let error = plugin.refused(timeouts).await;
+        assert!(start.elapsed() < Duration::from_secs(10), "its output was waited for");
+        assert_eq!(error.exit.unwrap().stragglers, usize::from(new_session));
+        assert_undone(&plugin).await;
+        // An exit and a crash both leave the last report.
+        let grandchildren = plugin.report().grandchildren;
+        assert_eq!(grandchildren.len(), 1);
+        assert!(!common::alive(grandchildren[0]), "{} is left", grandchildren[0]);
     }
 }
 

@@ -112,6 +112,7 @@ fn a_runtime_that_ends_takes_its_plugins_with_it() {
 async fn kill_asks_nobody() {
     let plugin = Plugin::of("well-behaved");
     let supervisor = plugin.launch().await;
+    plugin.report_where(|report| report.hooks.len() == 2).await;
     let ended = soon(supervisor.kill()).await;
     assert_eq!(ended.ending, Ending::Stopped);
     assert_eq!(ended.exit.unwrap().status, ExitStatus::Signal(9));

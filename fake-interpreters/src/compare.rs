@@ -114,8 +114,7 @@ fn in_values(path: &str, expected: Option<&Value>, actual: Option<&Value>) -> Op
             })
         }
         (Some(Value::F64(expected)), Some(Value::F64(actual)))
-            if expected.to_bits() == actual.to_bits()
-                || expected.is_nan() && actual.is_nan() =>
+            if expected.to_bits() == actual.to_bits() || expected.is_nan() && actual.is_nan() =>
         {
             None
         }

@@ -159,10 +159,10 @@ impl Life {
         }
         let channel = endpoint.connect_lazy();
         let (mut orders, mut driver) = UnixStream::connect(&control.socket).await?.into_split();
-        let (tell, mut told) = mpsc::unbounded_channel();
+        let (tell, mut told) = mpsc::unbounded_channel::<Outcome>();
         let speak = async {
             while let Some(outcome) = told.recv().await {
-                driver.write_all(&frame::<Outcome>(&outcome)).await?;
+                driver.write_all(&frame(&outcome)).await?;
             }
             Ok(())
         };

@@ -31,7 +31,7 @@ pub mod compare;
 pub mod control;
 mod hooks;
 mod life;
-mod names;
+pub mod names;
 mod process;
 pub mod report;
 mod reporter;

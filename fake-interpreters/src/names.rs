@@ -1,7 +1,13 @@
 //! "Did you mean".
 
 /// The name of `known` that `name` was probably meant to be: at most a third of it is different.
-pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+///
+/// ```
+/// use fake_interpreters::names::nearest;
+///
+/// assert_eq!(nearest("getusr", ["GetTeam", "GetUser"]), Some("GetUser"));
+/// ```
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
     known
         .into_iter()
@@ -12,7 +18,14 @@ pub(crate) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) 
 }
 
 /// `; did you mean GetUser?`, or nothing.
-pub(crate) fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+///
+/// ```
+/// use fake_interpreters::names::suggestion;
+///
+/// assert_eq!(suggestion("wiat", ["wait", "exit"]), "; did you mean wait?");
+/// assert_eq!(suggestion("sleep", ["wait", "exit"]), "");
+/// ```
+pub fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     nearest(name, known).map_or_else(String::new, |known| format!("; did you mean {known}?"))
 }
 

@@ -19,7 +19,7 @@ use std::sync::LazyLock;
 
 use prost_reflect::DescriptorPool;
 
-pub use catalogue::{ErrorChannel, METHODS, MESSAGES, MessageType, Method, Service};
+pub use catalogue::{ErrorChannel, MESSAGES, METHODS, MessageType, Method, Service};
 pub use prost;
 pub use prost_reflect;
 pub use prost_types;
@@ -38,7 +38,8 @@ pub mod v1 {
 pub const PACKAGE: &str = "mattermost.pluginapi.v1";
 
 /// The encoded `FileDescriptorSet` of the contract and of the Google types it imports.
-pub static FILE_DESCRIPTOR_SET: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
+pub static FILE_DESCRIPTOR_SET: &[u8] =
+    include_bytes!(concat!(env!("OUT_DIR"), "/descriptors.bin"));
 
 /// The contract's descriptors, for reflection: JSON, generated values, field-by-field comparison.
 #[allow(clippy::expect_used)] // the bytes are this build's own; a test decodes them

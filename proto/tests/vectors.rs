@@ -57,14 +57,13 @@ fn every_vector_maps_to_the_same_json_and_back() {
     for Vector { line, message, bytes, json } in vectors() {
         let name = message.full_name;
         let decoded = DynamicMessage::decode(message.descriptor(), bytes.as_slice()).unwrap();
-        let actual = decoded
-            .serialize_with_options(serde_json::value::Serializer, &options)
-            .unwrap();
+        let actual =
+            decoded.serialize_with_options(serde_json::value::Serializer, &options).unwrap();
         assert!(same(&actual, &json), "line {line}: {name}\n{actual:#}\nis not\n{json:#}");
 
         let options = DeserializeOptions::new();
-        let back =
-            DynamicMessage::deserialize_with_options(message.descriptor(), &json, &options).unwrap();
+        let back = DynamicMessage::deserialize_with_options(message.descriptor(), &json, &options)
+            .unwrap();
         assert_eq!(back, decoded, "line {line}: {name}");
     }
 }
@@ -74,11 +73,14 @@ fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(left), Value::Number(right)) => left.as_f64() == right.as_f64(),
         (Value::Array(left), Value::Array(right)) => {
-            left.len() == right.len() && left.iter().zip(right).all(|(left, right)| same(left, right))
+            left.len() == right.len()
+                && left.iter().zip(right).all(|(left, right)| same(left, right))
         }
         (Value::Object(left), Value::Object(right)) => {
             left.len() == right.len()
-                && left.iter().all(|(key, value)| right.get(key).is_some_and(|other| same(value, other)))
+                && left
+                    .iter()
+                    .all(|(key, value)| right.get(key).is_some_and(|other| same(value, other)))
         }
         _ => left == right,
     }

@@ -39,21 +39,13 @@ impl AppError {
     /// sets another, as it is in a server without translations.
     pub fn new(id: impl Into<String>, status_code: i32) -> Self {
         let id = id.into();
-        Self {
-            message: id.clone(),
-            id,
-            status_code,
-            ..Self::default()
-        }
+        Self { message: id.clone(), id, status_code, ..Self::default() }
     }
 
     /// What a method answers that nobody has implemented: 501, naming the RPC.
     pub fn not_implemented(method: &Method) -> Self {
         Self::new("plugin_api.not_implemented", 501)
-            .message(format!(
-                "{} is not implemented by this server.",
-                method.name
-            ))
+            .message(format!("{} is not implemented by this server.", method.name))
             .at(method.name)
     }
 

@@ -14,9 +14,9 @@ use tonic::Status;
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
+use super::PluginApi;
 use super::channel::{Dialect, ErrorBudget, shortened};
 use super::plugin_api::{Failure, handler};
-use super::PluginApi;
 
 /// One unary call of the plugin.
 #[derive(Debug, Clone)]
@@ -54,7 +54,10 @@ impl Service<ApiCall> for Calls {
         async move {
             let method = call.method;
             let Some(handler) = handler(method) else {
-                return Err(Status::unimplemented(format!("method {} not implemented", method.name)));
+                return Err(Status::unimplemented(format!(
+                    "method {} not implemented",
+                    method.name
+                )));
             };
             // The implementation may panic before its first await, so the call is inside as well.
             let guarded = AssertUnwindSafe(async move { handler(api, call.request).await });

@@ -155,17 +155,13 @@ fn details(code: Code, message: &str, error: &v1::AppError) -> Vec<u8> {
         type_url: format!("type.googleapis.com/{PACKAGE}.AppError"),
         value: error.encode_to_vec(),
     };
-    RpcStatus {
-        code: code.into(),
-        message: message.to_owned(),
-        details: vec![any],
-    }
-    .encode_to_vec()
+    RpcStatus { code: code.into(), message: message.to_owned(), details: vec![any] }.encode_to_vec()
 }
 
 /// Upper bound of a text's length in `grpc-message`.
 fn percent_encoded(text: &str) -> usize {
-    let wide = text.bytes().filter(|byte| !(b'!'..=b'~').contains(byte) || b"\"#%<>`?{}".contains(byte));
+    let wide =
+        text.bytes().filter(|byte| !(b'!'..=b'~').contains(byte) || b"\"#%<>`?{}".contains(byte));
     text.len() + 2 * wide.count()
 }
 
@@ -175,6 +171,9 @@ fn percent_encoded(text: &str) -> usize {
 /// server that drops it.
 pub fn app_error_of_status(status: &Status) -> Option<AppError> {
     let status = RpcStatus::decode(status.details()).ok()?;
-    let any = status.details.iter().find(|any| any.type_url.ends_with("/mattermost.pluginapi.v1.AppError"))?;
+    let any = status
+        .details
+        .iter()
+        .find(|any| any.type_url.ends_with("/mattermost.pluginapi.v1.AppError"))?;
     v1::AppError::decode(any.value.as_slice()).ok().map(AppError::from)
 }

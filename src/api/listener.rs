@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
+use rustix::net::Shutdown;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -37,7 +38,9 @@ impl Default for Listen {
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// The address is taken, not ours, or not allowed.
-    #[error("the API server cannot listen on {address}: {source}; choose another address, or port 0 for a free port")]
+    #[error(
+        "the API server cannot listen on {address}: {source}; choose another address, or port 0 for a free port"
+    )]
     Tcp {
         /// The address asked for.
         address: SocketAddr,
@@ -80,7 +83,8 @@ impl Listener {
             }
             Listen::PrivateUnix => {
                 let parent = std::env::temp_dir();
-                Self::bind_unix(&parent).map_err(|source| ListenError::Unix { folder: parent, source })
+                Self::bind_unix(&parent)
+                    .map_err(|source| ListenError::Unix { folder: parent, source })
             }
         }
     }
@@ -107,9 +111,7 @@ impl Listener {
 
     pub(super) async fn accept(&self) -> io::Result<Box<dyn PeerStream>> {
         match self {
-            Self::Tcp(listener) => {
-                Ok(Box::new(accept_tcp(listener).await?))
-            }
+            Self::Tcp(listener) => Ok(Box::new(accept_tcp(listener).await?)),
             Self::Unix { listener, .. } => Ok(Box::new(listener.accept().await?.0)),
         }
     }
@@ -145,5 +147,19 @@ mod tests {
         let error = ListenError::Unix { folder: parent.to_owned(), source: failed };
         let text = error.to_string();
         assert!(text.contains("/nonexistent/folder") && text.contains("set TMPDIR"), "{text}");
+    }
+}
+
+/// Stops listening, at once and for certain.
+///
+/// Closing alone does not do: a process that is being forked just now, by another launch, holds a
+/// copy of the socket until it has become its program.
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // Systems other than Linux refuse to shut a listening socket down; there it is closed only.
+        let _ = match self {
+            Self::Tcp(listener) => rustix::net::shutdown(&*listener, Shutdown::Both),
+            Self::Unix { listener, .. } => rustix::net::shutdown(&*listener, Shutdown::Both),
+        };
     }
 }

@@ -5,6 +5,7 @@
 //! - [`ApiServer`] serves any implementation over gRPC and can be stopped for certain.
 //! - [`Recorder`] keeps what every call asked and got.
 //! - [`DynamicApi`] implements all RPCs at once, for those who work with descriptors.
+//! - [`mock`] has answers and expectations for the tests of a plugin.
 //!
 //! ```
 //! use std::sync::Arc;
@@ -38,6 +39,7 @@ mod channel;
 mod connections;
 mod dynamic;
 mod listener;
+pub mod mock;
 mod plugin_api;
 mod recording;
 mod server;
@@ -47,9 +49,9 @@ pub use app_error::AppError;
 pub use async_trait::async_trait;
 pub use call::{ApiCall, BoxCallService};
 pub use channel::{Dialect, app_error_of_status, code_of_http_status};
+pub use dynamic::{Dynamic, DynamicApi};
 /// Carries messages as bytes; the codec of the fake interpreters' client as well.
 pub use fake_interpreters::wire::RawCodec;
-pub use dynamic::{Dynamic, DynamicApi};
 pub use listener::{Listen, ListenError};
 pub use plugin_api::PluginApi;
 pub use recording::{Outcome, RecordedCall, Recorder, RecordingLayer, RecordingService};

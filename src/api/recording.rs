@@ -63,10 +63,7 @@ pub struct Recorder {
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self {
-            calls: Arc::default(),
-            count: Arc::new(watch::Sender::new(0)),
-        }
+        Self { calls: Arc::default(), count: Arc::new(watch::Sender::new(0)) }
     }
 }
 

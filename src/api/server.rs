@@ -165,7 +165,8 @@ impl ApiServerBuilder {
     pub fn call_layer<L>(mut self, layer: L) -> Self
     where
         L: Layer<BoxCallService> + Send + 'static,
-        L::Service: Service<ApiCall, Response = Bytes, Error = Status> + Clone + Send + Sync + 'static,
+        L::Service:
+            Service<ApiCall, Response = Bytes, Error = Status> + Clone + Send + Sync + 'static,
         <L::Service as Service<ApiCall>>::Future: Send + 'static,
     {
         let wrap = move |inner| BoxCloneSyncService::new(layer.layer(inner));
@@ -180,7 +181,8 @@ impl ApiServerBuilder {
     pub fn layer<L, ResBody>(mut self, layer: L) -> Self
     where
         L: Layer<BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>> + Send + 'static,
-        L::Service: Service<Request<Body>, Response = Response<ResBody>> + Clone + Send + Sync + 'static,
+        L::Service:
+            Service<Request<Body>, Response = Response<ResBody>> + Clone + Send + Sync + 'static,
         <L::Service as Service<Request<Body>>>::Future: Send + 'static,
         <L::Service as Service<Request<Body>>>::Error: Into<BoxError>,
         ResBody: http_body::Body<Data = Bytes> + Send + 'static,
@@ -188,7 +190,8 @@ impl ApiServerBuilder {
     {
         let wrap = move |inner| {
             let wrapped = layer.layer(inner);
-            let wrapped = wrapped.map_response(|response: Response<ResBody>| response.map(Body::new));
+            let wrapped =
+                wrapped.map_response(|response: Response<ResBody>| response.map(Body::new));
             BoxCloneSyncService::new(wrapped.map_err(Into::into))
         };
         self.layers.push(Box::new(wrap));

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use fake_interpreters::wire::RawCodec;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
-use fake_interpreters::wire::RawCodec;
 use plugin_proto::{Method, Service as ProtoService};
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService, UnaryService};
@@ -53,7 +53,8 @@ impl Service<Request<Body>> for GrpcService {
         match method.filter(|method| method.service == ProtoService::PluginAPI) {
             Some(method) => self.unary(method, request).map(Ok).boxed(),
             None if is_ours(request.uri().path()) => {
-                let mut name = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+                let mut name =
+                    request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
                 shortened(&mut name, ECHO_BYTES);
                 let status = Status::unimplemented(format!("method {name} not implemented"));
                 futures::future::ready(Ok(status.into_http())).boxed()

@@ -57,7 +57,9 @@ pub(crate) enum CheckWhat {
 /// looks at its manifest, handshake, health, hooks, API calls and at how it leaves. A real plugin
 /// works, and so does a bundle written by `bundle`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  plugin-conformance check plugin examples/hello-python --json report.json")]
+#[command(
+    after_help = "Example:\n  plugin-conformance check plugin examples/hello-python --json report.json"
+)]
 pub(crate) struct PluginArguments {
     /// The bundle: the folder with plugin.yml, plugin.yaml or plugin.json
     #[arg(value_name = "DIR")]
@@ -70,6 +72,13 @@ pub(crate) struct PluginArguments {
     /// Serve the API on a Unix socket instead of TCP
     #[arg(long)]
     pub(crate) unix: bool,
+
+    /// Answer the plugin as the mocks in FILE say, and check that it makes the calls they expect
+    ///
+    /// FILE is YAML; examples/mocks.yaml explains itself. Each of the two launches begins with no
+    /// calls.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mocks: Option<PathBuf>,
 }
 
 /// Write a bundle that any supervisor can launch.
@@ -78,8 +87,10 @@ pub(crate) struct PluginArguments {
 /// follows the script and writes what it saw to report.json. Without arguments, lists the
 /// interpreters.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  plugin-conformance bundle\n  plugin-conformance bundle --interpreter \
-    every-rpc --out plugins/every-rpc\n\nThe script, plugin.py, is a few lines of YAML that you can edit.")]
+#[command(
+    after_help = "Examples:\n  plugin-conformance bundle\n  plugin-conformance bundle --interpreter \
+    every-rpc --out plugins/every-rpc\n\nThe script, plugin.py, is a few lines of YAML that you can edit."
+)]
 pub(crate) struct BundleArguments {
     /// The interpreter's name, from the list
     #[arg(long, value_name = "NAME", requires = "out")]
@@ -96,7 +107,9 @@ pub(crate) struct BundleArguments {
 /// MATTERMOST_PLUGIN_API_TARGET. gRPC health and reflection are served too. Runs until it is
 /// interrupted.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  plugin-conformance serve --listen 127.0.0.1:50051 --version 11.2.0")]
+#[command(
+    after_help = "Example:\n  plugin-conformance serve --listen 127.0.0.1:50051 --version 11.2.0"
+)]
 #[command(disable_version_flag = true)]
 pub(crate) struct ServeArguments {
     /// The address to listen on; port 0 for a free one
@@ -111,6 +124,13 @@ pub(crate) struct ServeArguments {
     #[arg(long)]
     pub(crate) failing: bool,
 
+    /// Answer as the mocks in FILE say
+    ///
+    /// FILE is YAML; examples/mocks.yaml explains itself. Expectations that are broken at the end
+    /// are told on standard error, and the exit status is 1.
+    #[arg(long, value_name = "FILE", conflicts_with = "failing")]
+    pub(crate) mocks: Option<PathBuf>,
+
     /// How failures travel
     #[arg(long, value_enum, default_value_t = DialectArgument::GoServer)]
     pub(crate) dialect: DialectArgument,
@@ -122,8 +142,10 @@ pub(crate) struct ServeArguments {
 /// success cross the process boundary, does its failure, how many generated cases do the property
 /// tests try, is there a snapshot, does the embedded Mattermost implement it.
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  plugin-conformance coverage\n  plugin-conformance coverage --json > \
-    snapshots/coverage.json\n  plugin-conformance coverage --check snapshots/coverage.json")]
+#[command(
+    after_help = "Examples:\n  plugin-conformance coverage\n  plugin-conformance coverage --json > \
+    snapshots/coverage.json\n  plugin-conformance coverage --check snapshots/coverage.json"
+)]
 pub(crate) struct CoverageArguments {
     /// Print the table as JSON, a line per RPC
     #[arg(long, conflicts_with = "markdown")]

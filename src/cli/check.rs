@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use plugin_conformance::api::mock::MockFile;
 use plugin_conformance::conformance::{
     Check, Gate, Interpreter, Progress, RunReport, Status, WriteError,
 };
@@ -26,7 +27,11 @@ pub(super) async fn plugin(arguments: PluginArguments) -> Result<ExitCode, Failu
     let start = Instant::now();
     writable(arguments.json.as_deref())?;
     let gate = Gate::new(Interpreter::Link(super::interpreter()?)).progress(progress());
-    let report = gate.check_plugin(&arguments.dir, arguments.unix).await?;
+    let (dir, unix) = (&arguments.dir, arguments.unix);
+    let report = match &arguments.mocks {
+        Some(file) => gate.check_plugin_with(dir, unix, &MockFile::load(file)?).await?,
+        None => gate.check_plugin(dir, unix).await?,
+    };
     finish(&report, arguments.json.as_deref(), start)
 }
 

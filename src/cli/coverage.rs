@@ -12,7 +12,10 @@ pub(super) async fn coverage(arguments: &CoverageArguments) -> Result<ExitCode, 
     let saved = arguments.check.as_deref().map(Coverage::read).transpose()?;
     if !arguments.snapshots.is_dir() {
         let folder = arguments.snapshots.display();
-        return Err(format!("there is no folder {folder}; name the one with the snapshots by --snapshots DIR").into());
+        return Err(format!(
+            "there is no folder {folder}; name the one with the snapshots by --snapshots DIR"
+        )
+        .into());
     }
     let gate = Gate::new(Interpreter::Link(super::interpreter()?));
     let coverage = gate.coverage(&arguments.snapshots).await?;

@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use plugin_conformance::api::mock::MockFile;
 use plugin_conformance::api::{ApiServer, Dialect, Listen};
 use plugin_conformance::conformance::GeneratedApi;
 use tokio::signal::unix::{SignalKind, signal};
@@ -15,9 +16,14 @@ use super::args::{DialectArgument, ServeArguments};
 const DRAIN: Duration = Duration::from_secs(2);
 
 pub(super) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure> {
-    let api = match arguments.failing {
-        true => GeneratedApi::failing(),
-        false => GeneratedApi::answering(arguments.version),
+    let mocks = match &arguments.mocks {
+        Some(file) => Some(MockFile::load(file)?.api(&arguments.version).verify_on_drop(false)),
+        None => None,
+    };
+    let api = match &mocks {
+        Some(mocks) => mocks.plugin_api(),
+        None if arguments.failing => GeneratedApi::failing(),
+        None => GeneratedApi::answering(arguments.version),
     };
     let dialect = match arguments.dialect {
         DialectArgument::GoServer => Dialect::GoServer,
@@ -39,5 +45,9 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
         _ = interrupt.recv() => {}
     }
     server.stop(DRAIN).await;
+    if let Some(Err(broken)) = mocks.map(|mocks| mocks.verify()) {
+        eprintln!("{broken}");
+        return Ok(ExitCode::FAILURE);
+    }
     Ok(ExitCode::SUCCESS)
 }

@@ -131,7 +131,8 @@ impl Coverage {
 
     /// The table as JSON, a line per RPC: a lost RPC is a diff of one line.
     pub fn to_json(&self) -> String {
-        let rows: Vec<_> = self.rpcs.iter().filter_map(|row| serde_json::to_string(row).ok()).collect();
+        let rows: Vec<_> =
+            self.rpcs.iter().filter_map(|row| serde_json::to_string(row).ok()).collect();
         format!("{{\"schema\":{},\"rpcs\":[\n{}\n]}}\n", self.schema, rows.join(",\n"))
     }
 
@@ -159,7 +160,8 @@ impl Coverage {
     /// The table as Markdown.
     pub fn to_markdown(&self) -> String {
         let titles: Vec<_> = COLUMNS.iter().map(|(title, _)| *title).collect();
-        let mut text = format!("| RPC | {} |\n|---|{}\n", titles.join(" | "), "---|".repeat(COLUMNS.len()));
+        let mut text =
+            format!("| RPC | {} |\n|---|{}\n", titles.join(" | "), "---|".repeat(COLUMNS.len()));
         for row in &self.rpcs {
             let cells: Vec<_> = COLUMNS.iter().map(|(_, cell)| cell(row).shown()).collect();
             let _ = writeln!(text, "| {} | {} |", row.rpc, cells.join(" | "));

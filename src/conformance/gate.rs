@@ -122,7 +122,10 @@ impl Gate {
         Ok(RunReport::new(checks, &exercised(&recorded)))
     }
 
-    pub(super) async fn sweep(&self, sweep: Sweep) -> Result<(Vec<Check>, Vec<RecordedCall>), GateError> {
+    pub(super) async fn sweep(
+        &self,
+        sweep: Sweep,
+    ) -> Result<(Vec<Check>, Vec<RecordedCall>), GateError> {
         let folder = folder()?;
         let bundle = self.bundle(folder.path(), sweep.character())?;
         let recorder = Recorder::default();

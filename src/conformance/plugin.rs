@@ -13,6 +13,7 @@ use super::check::{Check, Verdict};
 use super::gate::{Gate, GateError};
 use super::generated::{DEFAULT_VERSION, GeneratedApi};
 use super::report::RunReport;
+use crate::api::mock::MockFile;
 use crate::api::{ApiServer, Outcome, RecordedCall, Recorder};
 use crate::supervisor::lifecycle::Ending;
 use crate::supervisor::{
@@ -33,6 +34,8 @@ struct Life {
     recorded: Vec<RecordedCall>,
     /// Of a fake interpreter.
     report: Option<Report>,
+    /// Whether the mocks got the calls they expect, if there are any.
+    mocks: Option<Verdict>,
     millis: u64,
 }
 
@@ -43,7 +46,30 @@ impl Gate {
     /// # Errors
     /// [`GateError`] when the run cannot be made; a rule that is broken is no error.
     pub async fn check_plugin(&self, dir: &Path, unix: bool) -> Result<RunReport, GateError> {
-        let first = life(dir, unix).await;
+        self.check_plugin_against(dir, unix, None).await
+    }
+
+    /// As [`check_plugin`](Self::check_plugin), against the mocks of a file; one more check,
+    /// `plugin.mocks`, says whether the first life made the calls that they expect.
+    ///
+    /// # Errors
+    /// As [`check_plugin`](Self::check_plugin).
+    pub async fn check_plugin_with(
+        &self,
+        dir: &Path,
+        unix: bool,
+        mocks: &MockFile,
+    ) -> Result<RunReport, GateError> {
+        self.check_plugin_against(dir, unix, Some(mocks)).await
+    }
+
+    async fn check_plugin_against(
+        &self,
+        dir: &Path,
+        unix: bool,
+        mocks: Option<&MockFile>,
+    ) -> Result<RunReport, GateError> {
+        let first = life(dir, unix, mocks).await;
         let mut checks = Vec::new();
         let mut made = |id, title, verdict: Option<Verdict>| {
             let mut check = match verdict {
@@ -57,8 +83,11 @@ impl Gate {
         for rule in RULES {
             made(rule.id, rule.title, (rule.judge)(&first));
         }
+        if mocks.is_some() {
+            made("plugin.mocks", "the mocks get the calls they expect", first.mocks.clone());
+        }
         let again = match first.launch {
-            Ok(()) => Some(life(dir, unix).await),
+            Ok(()) => Some(life(dir, unix, mocks).await),
             Err(_) => None,
         };
         made(
@@ -71,10 +100,15 @@ impl Gate {
     }
 }
 
-async fn life(dir: &Path, unix: bool) -> Life {
+async fn life(dir: &Path, unix: bool, mocks: Option<&MockFile>) -> Life {
     let start = Instant::now();
     let (events, recorder) = (EventLog::default(), Recorder::default());
-    let (api, record) = (GeneratedApi::answering(DEFAULT_VERSION), recorder.clone());
+    let mocks = mocks.map(|file| file.api(DEFAULT_VERSION).verify_on_drop(false));
+    let api = match &mocks {
+        Some(mocks) => mocks.plugin_api(),
+        None => GeneratedApi::answering(DEFAULT_VERSION),
+    };
+    let record = recorder.clone();
     let mut builder = Supervisor::builder(dir)
         .api_server(move || ApiServer::builder(Arc::clone(&api)).record(&record))
         .timeouts(timeouts())
@@ -98,7 +132,11 @@ async fn life(dir: &Path, unix: bool) -> Life {
     let report = report.filter(|report| Some(report.pid) == spawned);
     let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (events, recorded) = (events.kinds(), recorder.calls());
-    Life { launch, health, ended, events, recorded, report, millis }
+    let mocks = mocks.map(|mocks| match mocks.verify() {
+        Ok(()) => Ok(String::new()),
+        Err(broken) => Err(broken.to_string()),
+    });
+    Life { launch, health, ended, events, recorded, report, mocks, millis }
 }
 
 struct PluginRule {
@@ -154,7 +192,8 @@ static RULES: &[PluginRule] = &[
         if !seen(life, |kind| matches!(kind, EventKind::Spawned { .. })) {
             return None;
         }
-        let calls: Vec<_> = life.recorded.iter().filter_map(|call| ill_formed(call).err()).collect();
+        let calls: Vec<_> =
+            life.recorded.iter().filter_map(|call| ill_formed(call).err()).collect();
         Some(match calls.is_empty() {
             true => Ok(format!("{} calls", life.recorded.len())),
             false => Err(calls.join("; ")),
@@ -164,7 +203,9 @@ static RULES: &[PluginRule] = &[
         let report = life.report.as_ref()?;
         let wrong: Vec<_> = report
             .mismatches()
-            .map(|call| format!("{}: {}", call.rpc, call.difference.as_deref().unwrap_or("differs")))
+            .map(|call| {
+                format!("{}: {}", call.rpc, call.difference.as_deref().unwrap_or("differs"))
+            })
             .collect();
         Some(match wrong.is_empty() {
             true => Ok(format!("{} calls", report.calls.len())),
@@ -260,7 +301,8 @@ fn implemented(named: &[String]) -> Verdict {
 fn ill_formed(call: &RecordedCall) -> Result<(), String> {
     let name = call.method.name;
     let request = DynamicMessage::decode(call.method.request_descriptor(), call.request.clone());
-    let request = request.map_err(|error| format!("{name}: the request does not decode: {error}"))?;
+    let request =
+        request.map_err(|error| format!("{name}: the request does not decode: {error}"))?;
     if let Some(field) = request.unknown_fields().next() {
         let number = field.number();
         return Err(format!("{name}: the request has a field {number} that the contract lacks"));

@@ -59,7 +59,10 @@ pub static SCENARIOS: &[Scenario] = &[
             rule("launch.active", "a well-behaved plugin becomes active", active),
             rule("launch.api-first", "the API server answers before the process starts", |seen| {
                 let report = report(seen)?;
-                want(report.api_reachable_at_start, "the plugin could not reach the API at its start")
+                want(
+                    report.api_reachable_at_start,
+                    "the plugin could not reach the API at its start",
+                )
             }),
             rule("launch.target", "MATTERMOST_PLUGIN_API_TARGET names the API server", |seen| {
                 let listening = seen.events.iter().find_map(|kind| match kind {
@@ -75,9 +78,17 @@ pub static SCENARIOS: &[Scenario] = &[
             rule("launch.working-directory", "the process runs in its bundle", |seen| {
                 same_folder("the working directory", &report(seen)?.cwd, seen)
             }),
-            rule("launch.arguments", "the interpreter gets the script's path and no more", |seen| {
-                same("the arguments", &report(seen)?.argv[1..].to_vec(), &vec!["plugin.py".to_owned()])
-            }),
+            rule(
+                "launch.arguments",
+                "the interpreter gets the script's path and no more",
+                |seen| {
+                    same(
+                        "the arguments",
+                        &report(seen)?.argv[1..].to_vec(),
+                        &vec!["plugin.py".to_owned()],
+                    )
+                },
+            ),
             rule("launch.cookie", "go-plugin's cookie and protocol version are set", |seen| {
                 let go_plugin = &report(seen)?.go_plugin;
                 let cookie = Some("Securely message teams, anywhere.".to_owned());
@@ -96,10 +107,12 @@ pub static SCENARIOS: &[Scenario] = &[
                 let first: Vec<_> = hooks.iter().take(2).map(String::as_str).collect();
                 same("the first hooks", &first, &vec!["Implemented", "OnActivate"])
             }),
-            rule("health.serving", "a healthy plugin passes a health check", |seen| match &seen.health {
-                Some(Ok(())) => Ok(String::new()),
-                Some(Err(error)) => Err(error.clone()),
-                None => Err("no health check was made".to_owned()),
+            rule("health.serving", "a healthy plugin passes a health check", |seen| {
+                match &seen.health {
+                    Some(Ok(())) => Ok(String::new()),
+                    Some(Err(error)) => Err(error.clone()),
+                    None => Err("no health check was made".to_owned()),
+                }
             }),
             rule("stop.on-deactivate", "OnDeactivate is the last hook", |seen| {
                 let last = report(seen)?.hooks.last().cloned();
@@ -116,7 +129,10 @@ pub static SCENARIOS: &[Scenario] = &[
                 let at = |wanted: fn(&EventKind) -> bool| seen.events.iter().position(wanted);
                 let exited = at(|kind| matches!(kind, EventKind::Exited { .. }));
                 let stopped = at(|kind| matches!(kind, EventKind::ApiStopped { .. }));
-                want(exited.is_some() && exited < stopped, "the API server was stopped before the process")
+                want(
+                    exited.is_some() && exited < stopped,
+                    "the API server was stopped before the process",
+                )
             }),
             rule("stop.exit-status", "a plugin that leaves in order ends with status 0", |seen| {
                 same("the exit", &seen.exit, &Some("exit status 0".to_owned()))
@@ -137,190 +153,300 @@ pub static SCENARIOS: &[Scenario] = &[
             nothing_left(seen)
         })],
     },
-    scenario("silent", Story::LaunchAndStop, &[rule(
-        "handshake.silent",
-        "a plugin that prints no handshake is given up in bounded time",
-        |seen| refused(seen, &["timeout"]),
-    )]),
-    scenario("garbage-handshake", Story::LaunchAndStop, &[rule(
-        "handshake.garbage",
-        "a first line that is no handshake is refused",
-        |seen| refused(seen, &["Unrecognized remote plugin message"]),
-    )]),
-    scenario("short-handshake", Story::LaunchAndStop, &[rule(
-        "handshake.short",
-        "a handshake of too few fields is refused",
-        |seen| refused(seen, &["Unrecognized remote plugin message"]),
-    )]),
-    scenario("netrpc-handshake", Story::LaunchAndStop, &[rule(
-        "handshake.netrpc",
-        "a handshake for net/rpc is refused",
-        |seen| refused(seen, &["protocol", "netrpc"]),
-    )]),
-    scenario("wrong-core-version", Story::LaunchAndStop, &[rule(
-        "handshake.core-version",
-        "another core protocol version is refused",
-        |seen| refused(seen, &["core", "version"]),
-    )]),
-    scenario("wrong-app-version", Story::LaunchAndStop, &[rule(
-        "handshake.app-version",
-        "another app protocol version is refused",
-        |seen| refused(seen, &["API version"]),
-    )]),
-    scenario("huge-first-line", Story::LaunchAndStop, &[rule(
-        "handshake.huge-line",
-        "a first line of 64 KiB and more is refused",
-        |seen| refused(seen, &["65536 bytes or more"]),
-    )]),
-    scenario("long-handshake-field", Story::LaunchAndStop, &[rule(
-        "handshake.long-line",
-        "a long handshake of less than 64 KiB with further fields is accepted",
-        stops,
-    )]),
-    scenario("tls-handshake", Story::LaunchAndStop, &[rule(
-        "handshake.certificate",
-        "a handshake that wants TLS is refused",
-        |seen| refused(seen, &["cert"]),
-    )]),
-    scenario("banner-before-handshake", Story::LaunchAndStop, &[rule(
-        "handshake.banner",
-        "a line printed before the handshake is named in the error",
-        |seen| refused(seen, &["Unrecognized remote plugin message"]),
-    )]),
-    scenario("crash-before-handshake", Story::LaunchAndStop, &[rule(
-        "crash.before-handshake",
-        "a process that ends before its handshake fails the launch at once",
-        |seen| {
-            want(seen.launch_time < Duration::from_secs(2), "the launch waited for a dead process")?;
+    scenario(
+        "silent",
+        Story::LaunchAndStop,
+        &[rule(
+            "handshake.silent",
+            "a plugin that prints no handshake is given up in bounded time",
+            |seen| refused(seen, &["timeout"]),
+        )],
+    ),
+    scenario(
+        "garbage-handshake",
+        Story::LaunchAndStop,
+        &[rule("handshake.garbage", "a first line that is no handshake is refused", |seen| {
+            refused(seen, &["Unrecognized remote plugin message"])
+        })],
+    ),
+    scenario(
+        "short-handshake",
+        Story::LaunchAndStop,
+        &[rule("handshake.short", "a handshake of too few fields is refused", |seen| {
+            refused(seen, &["Unrecognized remote plugin message"])
+        })],
+    ),
+    scenario(
+        "netrpc-handshake",
+        Story::LaunchAndStop,
+        &[rule("handshake.netrpc", "a handshake for net/rpc is refused", |seen| {
+            refused(seen, &["protocol", "netrpc"])
+        })],
+    ),
+    scenario(
+        "wrong-core-version",
+        Story::LaunchAndStop,
+        &[rule("handshake.core-version", "another core protocol version is refused", |seen| {
+            refused(seen, &["core", "version"])
+        })],
+    ),
+    scenario(
+        "wrong-app-version",
+        Story::LaunchAndStop,
+        &[rule("handshake.app-version", "another app protocol version is refused", |seen| {
+            refused(seen, &["API version"])
+        })],
+    ),
+    scenario(
+        "huge-first-line",
+        Story::LaunchAndStop,
+        &[rule("handshake.huge-line", "a first line of 64 KiB and more is refused", |seen| {
+            refused(seen, &["65536 bytes or more"])
+        })],
+    ),
+    scenario(
+        "long-handshake-field",
+        Story::LaunchAndStop,
+        &[rule(
+            "handshake.long-line",
+            "a long handshake of less than 64 KiB with further fields is accepted",
+            stops,
+        )],
+    ),
+    scenario(
+        "tls-handshake",
+        Story::LaunchAndStop,
+        &[rule("handshake.certificate", "a handshake that wants TLS is refused", |seen| {
+            refused(seen, &["cert"])
+        })],
+    ),
+    scenario(
+        "banner-before-handshake",
+        Story::LaunchAndStop,
+        &[rule(
+            "handshake.banner",
+            "a line printed before the handshake is named in the error",
+            |seen| refused(seen, &["Unrecognized remote plugin message"]),
+        )],
+    ),
+    scenario(
+        "crash-before-handshake",
+        Story::LaunchAndStop,
+        &[rule(
+            "crash.before-handshake",
+            "a process that ends before its handshake fails the launch at once",
+            |seen| {
+                want(
+                    seen.launch_time < Duration::from_secs(2),
+                    "the launch waited for a dead process",
+                )?;
+                refused(seen, &["the process ended with"])
+            },
+        )],
+    ),
+    scenario(
+        "crash-during-handshake",
+        Story::LaunchAndStop,
+        &[rule("crash.during-handshake", "half a handshake and an end fail the launch", |seen| {
             refused(seen, &["the process ended with"])
-        },
-    )]),
-    scenario("crash-during-handshake", Story::LaunchAndStop, &[rule(
-        "crash.during-handshake",
-        "half a handshake and an end fail the launch",
-        |seen| refused(seen, &["the process ended with"]),
-    )]),
-    scenario("crash-after-handshake", Story::LaunchAndStop, &[rule(
-        "crash.after-handshake",
-        "a process that ends after its handshake fails the launch",
-        |seen| refused(seen, &["the process ended with"]),
-    )]),
-    scenario("crash-in-on-activate", Story::LaunchAndStop, &[rule(
-        "crash.in-on-activate",
-        "a process that ends in OnActivate fails the launch",
-        |seen| refused(seen, &["the process ended with"]),
-    )]),
-    scenario("crash-later", Story::LaunchAndWait, &[rule(
-        "crash.later",
-        "the end of an active plugin is noticed without a health check",
-        |seen| {
-            active(seen)?;
-            want(seen.stop_time < Duration::from_secs(2), "it was noticed late")?;
-            nothing_left(seen)
-        },
-    )]),
-    scenario("error-in-on-activate", Story::LaunchAndStop, &[rule(
-        "activate.refused",
-        "an AppError from OnActivate fails the launch and is told whole",
-        |seen| refused(seen, &["OnActivate", "refused"]),
-    )]),
-    scenario("hang-in-on-activate", Story::LaunchAndStop, &[rule(
-        "activate.hang",
-        "an OnActivate that never answers fails the launch in bounded time",
-        |seen| refused(seen, &["OnActivate did not answer"]),
-    )]),
-    scenario("hang-in-implemented", Story::LaunchAndStop, &[rule(
-        "implemented.hang",
-        "an Implemented that never answers fails the launch in bounded time",
-        |seen| refused(seen, &["Implemented did not answer"]),
-    )]),
-    scenario("hang-in-on-deactivate", Story::LaunchAndStop, &[rule(
-        "stop.hang-in-on-deactivate",
-        "an OnDeactivate that never answers does not stop the stop",
-        stops,
-    )]),
-    scenario("ignores-sigterm", Story::LaunchAndStop, &[rule(
-        "stop.ignored-sigterm",
-        "a plugin that ignores SIGTERM is killed after the grace period",
-        |seen| {
-            stops(seen)?;
-            want(seen.events.contains(&EventKind::Killing), "it was not killed")
-        },
-    )]),
-    scenario("grandchild-holds-stdout", Story::LaunchAndStop, &[rule(
-        "stop.grandchild",
-        "a descendant that holds stdout neither outlives nor delays the stop",
-        stops_with_descendant,
-    )]),
-    scenario("grandchild-new-session", Story::LaunchAndStop, &[rule(
-        "stop.grandchild-new-session",
-        "a descendant that left the process group does not outlive the stop",
-        stops_with_descendant,
-    )]),
-    scenario("blocks-thread", Story::LaunchCheckAndStop, &[rule(
-        "stop.blocked-event-loop",
-        "a plugin whose event loop is blocked fails its health check and is stopped",
-        |seen| {
-            want(matches!(seen.health, Some(Err(_))), "the health check passed")?;
-            stops(seen)
-        },
-    )]),
-    scenario("controller-exits", Story::LaunchAndStop, &[rule(
-        "stop.controller",
-        "a plugin with go-plugin's controller leaves by it, without a signal",
-        |seen| {
-            stops(seen)?;
-            want(!seen.events.contains(&EventKind::Terminating), "it was sent SIGTERM all the same")
-        },
-    )]),
-    scenario("controller-blocked", Story::LaunchAndStop, &[rule(
-        "stop.controller-blocked",
-        "a controller that never answers does not stop the stop",
-        stops,
-    )]),
-    scenario("calls-while-stopping", Story::LaunchAndStop, &[rule(
-        "stop.calls-while-stopping",
-        "API calls that a plugin makes while it is stopped are answered",
-        |seen| {
-            stops(seen)?;
-            let last = report(seen)?.calls.last().map(|call| call.code.clone());
-            same("the last call", &last, &Some("OK".to_owned()))
-        },
-    )]),
-    scenario("leaks-open-call", Story::LaunchAndStop, &[rule(
-        "stop.open-call",
-        "a call that a plugin leaves open does not hold the API server",
-        stops,
-    )]),
-    scenario("blocks-health", Story::LaunchAndStop, &[rule(
-        "health.blocked",
-        "a health service that never answers fails the launch in bounded time",
-        |seen| refused(seen, &["health check"]),
-    )]),
-    scenario("not-serving", Story::LaunchAndStop, &[rule(
-        "health.not-serving",
-        "a plugin that says NOT_SERVING is not healthy",
-        |seen| refused(seen, &["NOT_SERVING"]),
-    )]),
-    scenario("no-health", Story::LaunchAndStop, &[rule(
-        "health.missing",
-        "a plugin without a health service is refused",
-        |seen| refused(seen, &["grpc.health.v1.Health"]),
-    )]),
-    scenario("floods-output", Story::LaunchCheckAndStop, &[rule(
-        "output.flood",
-        "floods on stdout and stderr neither block the plugin nor get lost",
-        |seen| {
-            stops(seen)?;
-            want(matches!(seen.health, Some(Ok(()))), "the health check failed")?;
-            want(!seen.log.is_empty(), "nothing of it was logged")
-        },
-    )]),
-    scenario("unix-hooks", Story::LaunchAndStop, &[rule(
-        "handshake.unix",
-        "a plugin may serve its hooks on a Unix socket",
-        stops,
-    )]),
+        })],
+    ),
+    scenario(
+        "crash-after-handshake",
+        Story::LaunchAndStop,
+        &[rule(
+            "crash.after-handshake",
+            "a process that ends after its handshake fails the launch",
+            |seen| refused(seen, &["the process ended with"]),
+        )],
+    ),
+    scenario(
+        "crash-in-on-activate",
+        Story::LaunchAndStop,
+        &[rule(
+            "crash.in-on-activate",
+            "a process that ends in OnActivate fails the launch",
+            |seen| refused(seen, &["the process ended with"]),
+        )],
+    ),
+    scenario(
+        "crash-later",
+        Story::LaunchAndWait,
+        &[rule(
+            "crash.later",
+            "the end of an active plugin is noticed without a health check",
+            |seen| {
+                active(seen)?;
+                want(seen.stop_time < Duration::from_secs(2), "it was noticed late")?;
+                nothing_left(seen)
+            },
+        )],
+    ),
+    scenario(
+        "error-in-on-activate",
+        Story::LaunchAndStop,
+        &[rule(
+            "activate.refused",
+            "an AppError from OnActivate fails the launch and is told whole",
+            |seen| refused(seen, &["OnActivate", "refused"]),
+        )],
+    ),
+    scenario(
+        "hang-in-on-activate",
+        Story::LaunchAndStop,
+        &[rule(
+            "activate.hang",
+            "an OnActivate that never answers fails the launch in bounded time",
+            |seen| refused(seen, &["OnActivate did not answer"]),
+        )],
+    ),
+    scenario(
+        "hang-in-implemented",
+        Story::LaunchAndStop,
+        &[rule(
+            "implemented.hang",
+            "an Implemented that never answers fails the launch in bounded time",
+            |seen| refused(seen, &["Implemented did not answer"]),
+        )],
+    ),
+    scenario(
+        "hang-in-on-deactivate",
+        Story::LaunchAndStop,
+        &[rule(
+            "stop.hang-in-on-deactivate",
+            "an OnDeactivate that never answers does not stop the stop",
+            stops,
+        )],
+    ),
+    scenario(
+        "ignores-sigterm",
+        Story::LaunchAndStop,
+        &[rule(
+            "stop.ignored-sigterm",
+            "a plugin that ignores SIGTERM is killed after the grace period",
+            |seen| {
+                stops(seen)?;
+                want(seen.events.contains(&EventKind::Killing), "it was not killed")
+            },
+        )],
+    ),
+    scenario(
+        "grandchild-holds-stdout",
+        Story::LaunchAndStop,
+        &[rule(
+            "stop.grandchild",
+            "a descendant that holds stdout neither outlives nor delays the stop",
+            stops_with_descendant,
+        )],
+    ),
+    scenario(
+        "grandchild-new-session",
+        Story::LaunchAndStop,
+        &[rule(
+            "stop.grandchild-new-session",
+            "a descendant that left the process group does not outlive the stop",
+            stops_with_descendant,
+        )],
+    ),
+    scenario(
+        "blocks-thread",
+        Story::LaunchCheckAndStop,
+        &[rule(
+            "stop.blocked-event-loop",
+            "a plugin whose event loop is blocked fails its health check and is stopped",
+            |seen| {
+                want(matches!(seen.health, Some(Err(_))), "the health check passed")?;
+                stops(seen)
+            },
+        )],
+    ),
+    scenario(
+        "controller-exits",
+        Story::LaunchAndStop,
+        &[rule(
+            "stop.controller",
+            "a plugin with go-plugin's controller leaves by it, without a signal",
+            |seen| {
+                stops(seen)?;
+                want(
+                    !seen.events.contains(&EventKind::Terminating),
+                    "it was sent SIGTERM all the same",
+                )
+            },
+        )],
+    ),
+    scenario(
+        "controller-blocked",
+        Story::LaunchAndStop,
+        &[rule(
+            "stop.controller-blocked",
+            "a controller that never answers does not stop the stop",
+            stops,
+        )],
+    ),
+    scenario(
+        "calls-while-stopping",
+        Story::LaunchAndStop,
+        &[rule(
+            "stop.calls-while-stopping",
+            "API calls that a plugin makes while it is stopped are answered",
+            |seen| {
+                stops(seen)?;
+                let last = report(seen)?.calls.last().map(|call| call.code.clone());
+                same("the last call", &last, &Some("OK".to_owned()))
+            },
+        )],
+    ),
+    scenario(
+        "leaks-open-call",
+        Story::LaunchAndStop,
+        &[rule(
+            "stop.open-call",
+            "a call that a plugin leaves open does not hold the API server",
+            stops,
+        )],
+    ),
+    scenario(
+        "blocks-health",
+        Story::LaunchAndStop,
+        &[rule(
+            "health.blocked",
+            "a health service that never answers fails the launch in bounded time",
+            |seen| refused(seen, &["health check"]),
+        )],
+    ),
+    scenario(
+        "not-serving",
+        Story::LaunchAndStop,
+        &[rule("health.not-serving", "a plugin that says NOT_SERVING is not healthy", |seen| {
+            refused(seen, &["NOT_SERVING"])
+        })],
+    ),
+    scenario(
+        "no-health",
+        Story::LaunchAndStop,
+        &[rule("health.missing", "a plugin without a health service is refused", |seen| {
+            refused(seen, &["grpc.health.v1.Health"])
+        })],
+    ),
+    scenario(
+        "floods-output",
+        Story::LaunchCheckAndStop,
+        &[rule(
+            "output.flood",
+            "floods on stdout and stderr neither block the plugin nor get lost",
+            |seen| {
+                stops(seen)?;
+                want(matches!(seen.health, Some(Ok(()))), "the health check failed")?;
+                want(!seen.log.is_empty(), "nothing of it was logged")
+            },
+        )],
+    ),
+    scenario(
+        "unix-hooks",
+        Story::LaunchAndStop,
+        &[rule("handshake.unix", "a plugin may serve its hooks on a Unix socket", stops)],
+    ),
 ];
 
 /// Ok with no remark, or the fault.

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::sync::CancellationToken;
+
 use super::events::EventLog;
 use super::log::{LogSink, tracing_sink};
 use super::{LaunchError, Supervisor};
@@ -126,7 +128,10 @@ impl SupervisorBuilder {
     /// the supervisor's choice: 127.0.0.1, or a private Unix socket after
     /// [`api_on_unix_socket`](Self::api_on_unix_socket).
     #[must_use]
-    pub fn api_server(mut self, server: impl Fn() -> ApiServerBuilder + Send + Sync + 'static) -> Self {
+    pub fn api_server(
+        mut self,
+        server: impl Fn() -> ApiServerBuilder + Send + Sync + 'static,
+    ) -> Self {
         self.api = Some(Arc::new(server));
         self
     }
@@ -175,7 +180,16 @@ impl SupervisorBuilder {
     /// # Errors
     /// [`LaunchError`] says which step failed, and how.
     pub async fn launch(&self) -> Result<Supervisor, LaunchError> {
-        Supervisor::launch(self.clone()).await
+        self.launch_until(&CancellationToken::new()).await
+    }
+
+    /// The same; when `stop` is cancelled before the plugin is active, the launch is undone and then
+    /// fails with [`LaunchFailure::Stopped`](super::LaunchFailure::Stopped).
+    pub(super) async fn launch_until(
+        &self,
+        stop: &CancellationToken,
+    ) -> Result<Supervisor, LaunchError> {
+        Supervisor::launch(self.clone(), stop.child_token()).await
     }
 
     /// The API server to start, listening where it should.

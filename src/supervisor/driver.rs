@@ -21,6 +21,9 @@ use super::pump::{FirstLine, Pumps};
 use super::{Active, Ended};
 use crate::api::ApiServer;
 
+/// After the process exited, a call to it has this long to end by itself: its connection is closed.
+const SETTLE: Duration = Duration::from_millis(250);
+
 /// What the handles of a life share with its driver.
 #[derive(Debug)]
 pub(super) struct Controls {
@@ -119,6 +122,10 @@ impl Driver {
                 match &self.process {
                     Some(process) if !self.exited => process.exited().await,
                     _ => futures::future::pending().await,
+                }
+                if self.life.phase().is_call() {
+                    // What the process answered before it exited may not be read yet.
+                    tokio::time::sleep(SETTLE).await;
                 }
             };
             event = tokio::select! {
@@ -258,11 +265,17 @@ impl Driver {
             let Some(address) = address else {
                 return failed(LaunchFailure::NoPhase(Phase::Connecting));
             };
-            if let HandshakeAddress::Tcp { host, port } = &address
-                && let Err(error) = tokio::net::lookup_host((host.as_str(), *port)).await
-            {
-                let (addr, reason) = (format!("{host}:{port}"), error.to_string());
-                return failed(HandshakeError::Unresolvable { addr, reason });
+            if let HandshakeAddress::Tcp { host, port } = &address {
+                let lookup = tokio::net::lookup_host((host.as_str(), *port));
+                let reason = match tokio::time::timeout(after, lookup).await {
+                    Ok(Ok(_)) => None,
+                    Ok(Err(error)) => Some(error.to_string()),
+                    Err(_) => Some(format!("no answer within {after:?}")),
+                };
+                if let Some(reason) = reason {
+                    let addr = format!("{host}:{port}");
+                    return failed(HandshakeError::Unresolvable { addr, reason });
+                }
             }
             let unreachable = |reason: String| {
                 let address = address.to_string();

@@ -268,7 +268,9 @@ async fn ping(channel: Channel) -> Result<(), HealthError> {
 }
 
 /// Connects to the address of the handshake: plaintext, one HTTP/2 connection.
-pub(super) async fn connect(address: &HandshakeAddress) -> Result<Channel, tonic::transport::Error> {
+pub(super) async fn connect(
+    address: &HandshakeAddress,
+) -> Result<Channel, tonic::transport::Error> {
     match address {
         HandshakeAddress::Tcp { host, port } => {
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };

@@ -99,8 +99,8 @@ impl Keeper {
         {
             return Ok(false);
         }
-        let plugin = self.shared.launch().await?;
         let stop = CancellationToken::new();
+        let plugin = self.shared.launch(&stop).await?;
         let keep = keep(Arc::clone(&self.shared), plugin, self.options, stop.clone());
         *job = Some(Job { stop, task: tokio::spawn(keep) });
         Ok(true)
@@ -162,9 +162,11 @@ impl Drop for Keeper {
 }
 
 impl Shared {
-    async fn launch(&self) -> Result<Arc<Supervisor>, LaunchError> {
+    /// Launches; when `stop` is cancelled first, the launch is undone when this returns.
+    async fn launch(&self, stop: &CancellationToken) -> Result<Arc<Supervisor>, LaunchError> {
         self.state.send_replace(PluginState::Starting);
-        match self.builder.launch().await {
+        let _unless_decided = NotStarting(&self.state);
+        match self.builder.launch_until(stop).await {
             Ok(plugin) => {
                 let plugin = Arc::new(plugin);
                 self.error.send_replace(None);
@@ -172,6 +174,7 @@ impl Shared {
                 self.state.send_replace(PluginState::Running);
                 Ok(plugin)
             }
+            Err(error) if stop.is_cancelled() => Err(error),
             Err(error) => {
                 self.error.send_replace(Some(error.to_string()));
                 self.state.send_replace(PluginState::FailedToStart);
@@ -189,6 +192,21 @@ impl Shared {
     }
 }
 
+/// The end of a launch that came to nothing, because it was stopped or its future dropped.
+struct NotStarting<'a>(&'a watch::Sender<PluginState>);
+
+impl Drop for NotStarting<'_> {
+    fn drop(&mut self) {
+        self.0.send_if_modified(|state| {
+            let starting = *state == PluginState::Starting;
+            if starting {
+                *state = PluginState::NotRunning;
+            }
+            starting
+        });
+    }
+}
+
 /// The job: checks, restarts, gives up.
 async fn keep(
     shared: Arc<Shared>,
@@ -198,7 +216,8 @@ async fn keep(
 ) {
     let mut strikes = Strikes::new(options.restart);
     loop {
-        let Some(failure) = stop.run_until_cancelled(failure(&plugin, options.interval)).await else {
+        let Some(failure) = stop.run_until_cancelled(failure(&plugin, options.interval)).await
+        else {
             return shared.end(&plugin, PluginState::NotRunning).await;
         };
         tracing::warn!(plugin_id = plugin.id(), failure, "the plugin failed");
@@ -207,15 +226,12 @@ async fn keep(
             Verdict::GiveUp => return shared.end(&plugin, PluginState::FailedToStayRunning).await,
             Verdict::Restart => shared.end(&plugin, PluginState::NotRunning).await,
         }
-        match stop.run_until_cancelled(shared.launch()).await {
-            Some(Ok(next)) => plugin = next,
-            Some(Err(error)) => {
+        match shared.launch(&stop).await {
+            Ok(next) => plugin = next,
+            // Nothing is left of the launch.
+            Err(_) if stop.is_cancelled() => return,
+            Err(error) => {
                 tracing::error!(plugin_id = plugin.id(), %error, "the plugin cannot be restarted");
-                return;
-            }
-            // The launch, dropped, undoes itself.
-            None => {
-                shared.state.send_replace(PluginState::NotRunning);
                 return;
             }
         }

@@ -54,6 +54,20 @@ pub enum Phase {
     Ended,
 }
 
+impl Phase {
+    /// Whether a call to the plugin is under way.
+    pub const fn is_call(self) -> bool {
+        matches!(
+            self,
+            Self::CheckingHealth
+                | Self::AskingHooks
+                | Self::Activating
+                | Self::Deactivating
+                | Self::AskingToLeave
+        )
+    }
+}
+
 /// What happened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Event {
@@ -381,7 +395,9 @@ mod tests {
                     assert!(!world.finished, "{before:?} acts after its end: {action:?}");
                     match action {
                         Action::Spawn => assert_eq!(world.api, with_api, "API up before spawn"),
-                        Action::StopApi => assert!(!world.process, "API stopped before the process"),
+                        Action::StopApi => {
+                            assert!(!world.process, "API stopped before the process")
+                        }
                         Action::Announce => {
                             assert!(!world.announced && !world.stop_asked, "{before:?} {event:?}");
                             world.announced = true;

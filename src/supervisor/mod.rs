@@ -36,8 +36,8 @@ pub use config::{SupervisorBuilder, Timeouts};
 pub use error::{LaunchError, LaunchFailure};
 pub use events::{EventKind, EventLog, EventReader, LifeEvent};
 pub use handshake::{
-    APP_VERSION, COOKIE_KEY, COOKIE_VALUE, CORE_VERSION, Handshake, HandshakeAddress, HandshakeError,
-    HandshakeProtocol, MAX_LINE,
+    APP_VERSION, COOKIE_KEY, COOKIE_VALUE, CORE_VERSION, Handshake, HandshakeAddress,
+    HandshakeError, HandshakeProtocol, MAX_LINE,
 };
 pub use hooks::{HealthError, HookError, Hooks};
 pub use interpreter::{InterpreterError, discover};
@@ -108,11 +108,17 @@ impl Supervisor {
         SupervisorBuilder::new(bundle.as_ref())
     }
 
-    async fn launch(config: SupervisorBuilder) -> Result<Self, LaunchError> {
+    async fn launch(
+        config: SupervisorBuilder,
+        stop: CancellationToken,
+    ) -> Result<Self, LaunchError> {
         let bundle = config.bundle.clone();
         // Reads files, which may take its time.
-        let plan = tokio::task::spawn_blocking(move || Plan::of(&bundle)).await;
-        let plan = plan.unwrap_or(Err(LaunchFailure::NoPhase(Phase::Idle)));
+        let plan = tokio::task::spawn_blocking(move || Plan::of(&bundle));
+        let plan = match stop.run_until_cancelled(plan).await {
+            Some(plan) => plan.unwrap_or(Err(LaunchFailure::NoPhase(Phase::Idle))),
+            None => Err(LaunchFailure::Stopped),
+        };
         let plan = plan.map_err(|failure| LaunchError {
             plugin_id: config.bundle.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             failure,
@@ -121,7 +127,7 @@ impl Supervisor {
         })?;
 
         let controls = Arc::new(Controls {
-            stop: CancellationToken::new(),
+            stop,
             kill: CancellationToken::new(),
             stopping: CancellationToken::new(),
             phase: watch::Sender::new(Phase::Idle),

@@ -54,8 +54,8 @@ impl Plan {
         target: Option<&str>,
         extra: &BTreeMap<OsString, OsString>,
     ) -> Command {
-        let mut command = Command::new(&self.interpreter, &self.bundle, marker())
-            .arg(&self.script.argument);
+        let mut command =
+            Command::new(&self.interpreter, &self.bundle, marker()).arg(&self.script.argument);
         for (name, value) in extra {
             command = command.env(name, value);
         }

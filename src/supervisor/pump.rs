@@ -40,7 +40,8 @@ impl Pumps {
         tail: Arc<Mutex<TailBuffer>>,
     ) -> Self {
         let (send, receive) = oneshot::channel();
-        let out = Pump { plugin_id: plugin_id.clone(), log: Arc::clone(&log), stream: Stream::Stdout };
+        let out =
+            Pump { plugin_id: plugin_id.clone(), log: Arc::clone(&log), stream: Stream::Stdout };
         let err = Pump { plugin_id, log, stream: Stream::Stderr };
         Self {
             first_line: Some(receive),
@@ -138,7 +139,11 @@ impl Pump {
 }
 
 /// Reads to the end, line by line.
-async fn drain<R: AsyncRead + Unpin>(input: &mut R, head: Vec<u8>, mut emit: impl FnMut(Piece<'_>)) {
+async fn drain<R: AsyncRead + Unpin>(
+    input: &mut R,
+    head: Vec<u8>,
+    mut emit: impl FnMut(Piece<'_>),
+) {
     let mut lines = LineSplitter::default();
     let mut buffer = head;
     loop {

@@ -53,7 +53,6 @@ fn build() -> PathBuf {
     let build = escargot::CargoBuild::new()
         .package("fake-interpreters")
         .bin("fake-python")
-        .current_target()
         .current_release();
     build.run().expect("fake-python builds").path().to_owned()
 }

@@ -45,12 +45,10 @@ pub enum MockError {
         problem: String,
     },
     /// No number of calls would do.
-    #[error("{rpc}: expected are {range} calls, and no number is in there")]
+    #[error("{rpc}: the range of expected calls is empty")]
     NoNumber {
         /// The RPC.
         rpc: &'static str,
-        /// The range.
-        range: String,
     },
 }
 

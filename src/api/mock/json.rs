@@ -65,17 +65,13 @@ fn message_fits(
     Ok(())
 }
 
-fn field_fits(
-    field: &FieldDescriptor,
-    json: &Value,
-    path: &mut Vec<String>,
-) -> Result<(), String> {
+fn field_fits(field: &FieldDescriptor, json: &Value, path: &mut Vec<String>) -> Result<(), String> {
     let kind = match field.kind() {
         Kind::Message(entry) if field.is_map() => entry.map_entry_value_field().kind(),
         kind => kind,
     };
     let Kind::Message(message) = kind else { return value_fits(field, json) };
-    let mut inside = |key: String, json: &Value| {
+    let mut inside = |key: String, json: &Value| -> Result<(), String> {
         path.push(key);
         message_fits(&message, json, path)?;
         path.pop();
@@ -101,7 +97,7 @@ fn value_fits(field: &FieldDescriptor, json: &Value) -> Result<(), String> {
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    let mut text = error.to_string();
+    let mut text = error.to_string().trim_end_matches('.').to_owned();
     let hint = match field.kind() {
         Kind::String if json.is_number() || json.is_boolean() => "; a text like this needs quotes",
         Kind::Bytes => "; bytes are written in base64",
@@ -148,8 +144,7 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
             a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b))
         }
         (Value::Object(a), Value::Object(b)) => {
-            a.len() == b.len()
-                && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
+            a.len() == b.len() && a.iter().all(|(key, a)| b.get(key).is_some_and(|b| same(a, b)))
         }
         _ => a == b,
     }

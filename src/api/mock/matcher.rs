@@ -1,16 +1,17 @@
 //! What must hold of a request.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
 use fake_interpreters::compare::difference;
 use plugin_proto::Method;
 use plugin_proto::prost::Message as _;
-use plugin_proto::prost_reflect::{DynamicMessage, MessageDescriptor};
+use plugin_proto::prost_reflect::{DynamicMessage, ReflectMessage as _};
 use regex::Regex;
 use serde_json::Value;
 
-use super::json;
+use super::json::{self, Problem};
 use super::path::{FieldPath, Holds};
 use super::request::Request;
 use super::{ApiRequest, MockError};
@@ -20,7 +21,7 @@ use super::{ApiRequest, MockError};
 ///
 /// ```
 /// use plugin_conformance::api::mock::{MockApi, field, rpc};
-/// use plugin_proto::v1::KVListRequest;
+/// use plugin_proto::v1::KvListRequest;
 /// use serde_json::json;
 ///
 /// let api = MockApi::new();
@@ -30,7 +31,7 @@ use super::{ApiRequest, MockError};
 ///     .respond_with(json!({"keys": ["first"]}))
 ///     .mount();
 /// api.given(rpc("KVList"))
-///     .with(KVListRequest { page: 1, per_page: 10 })
+///     .with(KvListRequest { page: 1, per_page: 10 })
 ///     .respond_with(json!({"keys": ["second"]}))
 ///     .mount();
 /// ```
@@ -40,7 +41,7 @@ pub struct Matcher(Condition);
 #[derive(Clone)]
 enum Condition {
     Field { path: Vec<String>, test: Test },
-    Whole { message: &'static Method, json: Value, bytes: Vec<u8> },
+    Whole { of: &'static Method, request: DynamicMessage },
     Any { what: String, holds: Holding },
 }
 
@@ -60,7 +61,7 @@ impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Field { path, test } => write!(f, "{} {test:?}", path.join(".")),
-            Self::Whole { json, .. } => write!(f, "{json}"),
+            Self::Whole { request, .. } => write!(f, "{}", json::of_message(request)),
             Self::Any { what, .. } => write!(f, "{what}"),
         }
     }
@@ -165,7 +166,7 @@ pub(super) struct Bound {
 
 enum Check {
     Field { path: FieldPath, test: BoundTest },
-    Whole { descriptor: MessageDescriptor, bytes: Vec<u8> },
+    Whole { expected: DynamicMessage },
     Any { what: String, holds: Holding },
 }
 
@@ -180,33 +181,34 @@ enum BoundTest {
 
 impl Matcher {
     pub(super) fn whole<Q: ApiRequest>(request: &Q) -> Self {
-        let json = json::of_message(&request.transcode_to_dynamic());
-        let (message, bytes) = (Q::method(), request.encode_to_vec());
-        Self(Condition::Whole { message, json, bytes })
+        Self(Condition::Whole { of: Q::method(), request: request.transcode_to_dynamic() })
     }
 
     /// Checks that the matcher fits the RPC.
     pub(super) fn bind(self, method: &'static Method) -> Result<Bound, MockError> {
-        let wrong = |path: Vec<String>, problem: String| {
-            MockError::Matcher { rpc: method.name, path, problem }
+        let wrong = |path: Vec<String>, problem: String| MockError::Matcher {
+            rpc: method.name,
+            path,
+            problem,
         };
         match self.0 {
             Condition::Field { path: parts, test } => {
-                let path = FieldPath::resolve(&method.request_descriptor(), parts.clone());
-                let bound = path.and_then(|path| test.bind(&path).map(|test| (path, test)));
-                let (path, test) = bound.map_err(|problem| wrong(parts, problem))?;
+                let path = FieldPath::resolve(&method.request_descriptor(), parts.clone())
+                    .map_err(|problem| wrong(parts.clone(), problem))?;
+                let test = test
+                    .bind(&path)
+                    .map_err(|problem| wrong([parts, problem.path].concat(), problem.text))?;
                 let shown = format!("{} {}", path.text(), test.shown());
                 Ok(Bound { shown, check: Check::Field { path, test } })
             }
-            Condition::Whole { message, json, bytes } if message.index == method.index => {
-                let descriptor = method.request_descriptor();
-                let shown = format!("request equals {}", json::short(&json));
-                Ok(Bound { shown, check: Check::Whole { descriptor, bytes } })
+            Condition::Whole { of, request } if of.index == method.index => {
+                let shown = format!("request equals {}", json::short(&json::of_message(&request)));
+                Ok(Bound { shown, check: Check::Whole { expected: request } })
             }
-            Condition::Whole { message, .. } => Err(wrong(
-                Vec::new(),
-                format!("it is never equal to a {}", message.request_descriptor().name()),
-            )),
+            Condition::Whole { request, .. } => {
+                let other = request.descriptor();
+                Err(wrong(Vec::new(), format!("it is never equal to a {}", other.name())))
+            }
             Condition::Any { what, holds } => {
                 Ok(Bound { shown: what.clone(), check: Check::Any { what, holds } })
             }
@@ -215,9 +217,9 @@ impl Matcher {
 }
 
 impl Test {
-    fn bind(self, path: &FieldPath) -> Result<BoundTest, String> {
+    fn bind(self, path: &FieldPath) -> Result<BoundTest, Problem> {
         let texts = matches!(path.holds, Holds::Text | Holds::Bytes | Holds::Free);
-        let only = |what, allowed| Err(format!("`{what}` is for {allowed}, and this is neither"));
+        let wrong = |text| Err(Problem { path: Vec::new(), text });
         Ok(match self {
             Self::Equals(value) => BoundTest::Equals(path.normal(value)?),
             Self::Contains(value) => match &path.holds {
@@ -225,16 +227,18 @@ impl Test {
                 _ if texts && (value.is_string() || path.holds == Holds::Free) => {
                     BoundTest::Contains(value)
                 }
-                _ if texts => return Err(format!("no text contains {value}, which is none")),
-                _ => return only("contains", "texts, bytes and lists"),
+                _ if texts => return wrong(format!("expected a text, got {value}")),
+                _ => return wrong("only texts, bytes and lists contain something".to_owned()),
             },
             Self::Text(text) if texts => BoundTest::Text(text),
-            Self::Text(_) => return only("text", "texts and bytes"),
+            Self::Text(_) => return wrong("only texts and bytes are compared as text".to_owned()),
             Self::Regex(regex) if texts => match Regex::new(&regex) {
                 Ok(regex) => BoundTest::Regex(regex),
-                Err(error) => return Err(format!("no regular expression: {error}")),
+                Err(error) => return wrong(format!("no regular expression: {error}")),
             },
-            Self::Regex(_) => return only("regex", "texts and bytes"),
+            Self::Regex(_) => {
+                return wrong("only texts and bytes match a regular expression".to_owned());
+            }
             Self::Set => BoundTest::Set,
             Self::Unset => BoundTest::Unset,
         })
@@ -288,7 +292,7 @@ impl BoundTest {
 }
 
 /// What stands there; an unset text is the empty one.
-fn text<'a>(path: &FieldPath, value: Option<&'a Value>) -> Option<std::borrow::Cow<'a, str>> {
+fn text<'a>(path: &FieldPath, value: Option<&'a Value>) -> Option<Cow<'a, str>> {
     match value {
         Some(value) => path.as_text(value),
         None => Some("".into()),
@@ -314,10 +318,12 @@ impl Bound {
                 };
                 Err(format!("{}: expected {}, got {got}", path.text(), test.expected()))
             }
-            Check::Whole { descriptor, bytes } => {
-                match difference(descriptor, bytes, &request.bytes()) {
-                    None => Ok(()),
+            Check::Whole { expected } if *expected == request.message => Ok(()),
+            Check::Whole { expected } => {
+                let (wanted, got) = (expected.encode_to_vec(), request.message.encode_to_vec());
+                match difference(&expected.descriptor(), &wanted, &got) {
                     Some(difference) => Err(difference),
+                    None => Ok(()),
                 }
             }
             Check::Any { what, holds } => match holds(&request.message) {

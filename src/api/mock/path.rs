@@ -7,11 +7,12 @@ use base64::engine::general_purpose::STANDARD;
 use plugin_proto::prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
-use super::json;
+use super::json::{self, Problem};
 
 /// A path that has been checked against the request's descriptor.
 #[derive(Debug, Clone)]
 pub(super) struct FieldPath {
+    /// With the fields' own names, whatever names were given.
     parts: Vec<String>,
     leaf: Leaf,
     pub(super) holds: Holds,
@@ -33,7 +34,8 @@ enum Leaf {
 pub(super) enum Holds {
     Text,
     Bytes,
-    Number,
+    /// A number, a truth value, an enum.
+    Scalar,
     List(FieldDescriptor),
     Map(FieldDescriptor),
     Message(MessageDescriptor),
@@ -55,11 +57,12 @@ impl Holds {
             Kind::String => Self::Text,
             Kind::Bytes => Self::Bytes,
             Kind::Message(message) => match message.full_name() {
-                "google.protobuf.Struct" | "google.protobuf.Value"
+                "google.protobuf.Struct"
+                | "google.protobuf.Value"
                 | "google.protobuf.ListValue" => Self::Free,
                 _ => Self::Message(message),
             },
-            _ => Self::Number,
+            _ => Self::Scalar,
         }
     }
 
@@ -77,15 +80,18 @@ impl FieldPath {
     /// Checks each part.
     pub(super) fn resolve(
         request: &MessageDescriptor,
-        parts: Vec<String>,
+        mut parts: Vec<String>,
     ) -> Result<Self, String> {
         let mut holds = Holds::Message(request.clone());
         let mut leaf = Leaf::Free;
-        for (at, part) in parts.iter().enumerate() {
-            let before = || parts[..at].join(".");
+        for at in 0..parts.len() {
+            let (before, rest) = parts.split_at_mut(at);
+            let Some(part) = rest.first_mut() else { break };
+            let before = || before.join(".");
             (leaf, holds) = match holds {
                 Holds::Message(message) => {
                     let field = json::field_of(&message, part)?;
+                    field.name().clone_into(part);
                     let holds = Holds::of_field(&field);
                     (Leaf::Field(field), holds)
                 }
@@ -104,7 +110,7 @@ impl FieldPath {
                     (Leaf::Item(field), holds)
                 }
                 Holds::Free => (Leaf::Free, Holds::Free),
-                Holds::Text | Holds::Bytes | Holds::Number => {
+                Holds::Text | Holds::Bytes | Holds::Scalar => {
                     return Err(format!("{} has no fields, so no {part}", before()));
                 }
             };
@@ -127,17 +133,17 @@ impl FieldPath {
 
     /// The value as a request would have it: enums by name, bytes in padded base64, nothing for a
     /// default.
-    pub(super) fn normal(&self, value: Value) -> Result<Option<Value>, String> {
+    pub(super) fn normal(&self, value: Value) -> Result<Option<Value>, Problem> {
         let key = self.parts.last().map_or("", String::as_str);
         match &self.leaf {
-            Leaf::Field(field) => Ok(through(field, value)?),
+            Leaf::Field(field) => through(field, value, 1),
             Leaf::Item(field) => item(field, key, value).map(Some),
             Leaf::Free => Ok(Some(value)),
         }
     }
 
     /// As [`normal`](Self::normal), for an item of the list at the end of the path.
-    pub(super) fn normal_item(&self, value: Value) -> Result<Value, String> {
+    pub(super) fn normal_item(&self, value: Value) -> Result<Value, Problem> {
         match &self.holds {
             Holds::List(field) => item(field, "", value),
             _ => Ok(value),
@@ -157,15 +163,13 @@ impl FieldPath {
     }
 }
 
-/// The value after a passage through the message that has the field.
-fn through(field: &FieldDescriptor, value: Value) -> Result<Option<Value>, String> {
+/// The value after a passage through the message that has the field. A problem's path loses its
+/// first `known` parts.
+fn through(field: &FieldDescriptor, value: Value, known: usize) -> Result<Option<Value>, Problem> {
     let only = Value::Object(Map::from_iter([(field.name().to_owned(), value)]));
-    let message = json::to_message(field.parent_message(), &only).map_err(|problem| {
-        // The first part is the field itself.
-        match problem.path.get(1..) {
-            Some(path) if !path.is_empty() => format!("{}: {}", path.join("."), problem.text),
-            _ => problem.text,
-        }
+    let message = json::to_message(field.parent_message(), &only).map_err(|mut problem| {
+        problem.path.drain(..known.min(problem.path.len()));
+        problem
     })?;
     Ok(match json::of_message(&message) {
         Value::Object(mut fields) => fields.remove(field.name()),
@@ -173,16 +177,16 @@ fn through(field: &FieldDescriptor, value: Value) -> Result<Option<Value>, Strin
     })
 }
 
-fn item(field: &FieldDescriptor, key: &str, value: Value) -> Result<Value, String> {
-    let found = match field.is_map() {
-        true => match through(field, Value::Object(Map::from_iter([(key.to_owned(), value)])))? {
-            Some(Value::Object(entries)) => entries.into_iter().next().map(|(_, value)| value),
-            _ => None,
-        },
-        false => match through(field, Value::Array(vec![value]))? {
-            Some(Value::Array(items)) => items.into_iter().next(),
-            _ => None,
-        },
+/// The same for an item of a list or a value of a map.
+fn item(field: &FieldDescriptor, key: &str, value: Value) -> Result<Value, Problem> {
+    let around = match field.is_map() {
+        true => Value::Object(Map::from_iter([(key.to_owned(), value)])),
+        false => Value::Array(vec![value]),
+    };
+    let found = match through(field, around, 2)? {
+        Some(Value::Object(entries)) => entries.into_iter().next().map(|(_, value)| value),
+        Some(Value::Array(items)) => items.into_iter().next(),
+        _ => None,
     };
     Ok(found.unwrap_or(Value::Null))
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use plugin_proto::Method;
-use plugin_proto::prost::{DecodeError, Message as _};
+use plugin_proto::prost::DecodeError;
 use plugin_proto::prost_reflect::DynamicMessage;
 use serde_json::Value;
 
@@ -20,10 +20,6 @@ impl Request {
         let message = DynamicMessage::decode(method.request_descriptor(), bytes)?;
         let json = json::of_message(&message);
         Ok(Self { method, message, json })
-    }
-
-    pub(super) fn bytes(&self) -> Vec<u8> {
-        self.message.encode_to_vec()
     }
 
     /// `GetUser {"user_id":"abc"}`.

@@ -38,10 +38,6 @@ impl Times {
     pub(super) fn max(&self) -> u64 {
         self.max
     }
-
-    pub(super) fn range(&self) -> String {
-        format!("{} to {}", self.min, self.max)
-    }
 }
 
 impl Default for Times {
