@@ -127,29 +127,6 @@ async fn accept_tcp(listener: &TcpListener) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn accepted_connections_do_not_delay_small_writes() {
-        let (listener, target) = Listener::bind(&Listen::default()).await.unwrap();
-        let Listener::Tcp(listener) = listener else { panic!("TCP is the default") };
-        let (peer, accepted) = tokio::join!(TcpStream::connect(target), accept_tcp(&listener));
-        assert!(accepted.unwrap().nodelay().unwrap());
-        drop(peer.unwrap());
-    }
-
-    #[tokio::test]
-    async fn a_folder_that_cannot_hold_a_socket_is_named_with_the_remedy() {
-        let parent = Path::new("/nonexistent/folder");
-        let failed = Listener::bind_unix(parent).err().unwrap();
-        let error = ListenError::Unix { folder: parent.to_owned(), source: failed };
-        let text = error.to_string();
-        assert!(text.contains("/nonexistent/folder") && text.contains("set TMPDIR"), "{text}");
-    }
-}
-
 /// Stops listening, at once and for certain.
 ///
 /// Closing alone does not do: a process that is being forked just now, by another launch, holds a
@@ -161,5 +138,28 @@ impl Drop for Listener {
             Self::Tcp(listener) => rustix::net::shutdown(&*listener, Shutdown::Both),
             Self::Unix { listener, .. } => rustix::net::shutdown(&*listener, Shutdown::Both),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn accepted_connections_do_not_delay_small_writes() {
+        let (listener, target) = Listener::bind(&Listen::default()).await.unwrap();
+        let Listener::Tcp(listener) = &listener else { panic!("TCP is the default") };
+        let (peer, accepted) = tokio::join!(TcpStream::connect(target), accept_tcp(listener));
+        assert!(accepted.unwrap().nodelay().unwrap());
+        drop(peer.unwrap());
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_cannot_hold_a_socket_is_named_with_the_remedy() {
+        let parent = Path::new("/nonexistent/folder");
+        let failed = Listener::bind_unix(parent).err().unwrap();
+        let error = ListenError::Unix { folder: parent.to_owned(), source: failed };
+        let text = error.to_string();
+        assert!(text.contains("/nonexistent/folder") && text.contains("set TMPDIR"), "{text}");
     }
 }

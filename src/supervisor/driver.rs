@@ -21,7 +21,8 @@ use super::pump::{FirstLine, Pumps};
 use super::{Active, Ended};
 use crate::api::ApiServer;
 
-/// After the process exited, a call to it has this long to end by itself: its connection is closed.
+/// After the process exited, what is awaited of it has this long to come or to fail by itself: its
+/// end of the pipe and of the connection is closed.
 const SETTLE: Duration = Duration::from_millis(250);
 
 /// What the handles of a life share with its driver.
@@ -123,8 +124,8 @@ impl Driver {
                     Some(process) if !self.exited => process.exited().await,
                     _ => futures::future::pending().await,
                 }
-                if self.life.phase().is_call() {
-                    // What the process answered before it exited may not be read yet.
+                if self.life.phase().awaits_plugin() {
+                    // What the process said before it exited may not be read yet.
                     tokio::time::sleep(SETTLE).await;
                 }
             };

@@ -55,11 +55,12 @@ pub enum Phase {
 }
 
 impl Phase {
-    /// Whether a call to the plugin is under way.
-    pub const fn is_call(self) -> bool {
+    /// Whether something that the plugin says is awaited: its handshake, or the answer to a call.
+    pub const fn awaits_plugin(self) -> bool {
         matches!(
             self,
-            Self::CheckingHealth
+            Self::Handshaking
+                | Self::CheckingHealth
                 | Self::AskingHooks
                 | Self::Activating
                 | Self::Deactivating
