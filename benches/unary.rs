@@ -32,8 +32,9 @@ use tonic::transport::{Channel, Server};
 use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
-const ROUNDS: usize = 8;
-const IN_FLIGHT: [(usize, u32); 2] = [(1, 4000), (16, 12_000)];
+/// Many and short: where the system puts the two processes halves or doubles the speed of a run.
+const ROUNDS: usize = 40;
+const IN_FLIGHT: [(usize, u32); 2] = [(1, 800), (16, 3000)];
 
 // The bare server, as tonic generates it
 
@@ -129,7 +130,7 @@ async fn across_processes(ours: &str, bare: &str) {
             "  - repeat_call: {{rpc: GetServerVersion, times: {times}, in_flight: {in_flight}}}\n"
         )
     };
-    let steps: String = [(4, 1000)].into_iter().chain(IN_FLIGHT).map(repeat).collect();
+    let steps: String = [(4, 300)].into_iter().chain(IN_FLIGHT).map(repeat).collect();
     let plugin = Plugin::new("repeats", &format!("life:\n{steps}"));
     let mut results = [vec![], vec![]];
     for round in 0..ROUNDS {
@@ -164,7 +165,7 @@ fn in_one_process(criterion: &mut Criterion, runtime: &Runtime, servers: [(&str,
     for (in_flight, _) in IN_FLIGHT {
         let mut group =
             criterion.benchmark_group(format!("GetServerVersion, {in_flight} in flight"));
-        group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(2));
+        group.warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
         group.sample_size(20);
         for (name, target) in servers {
             let _guard = runtime.enter();

@@ -11,7 +11,7 @@
 
 mod arbitrary;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -30,9 +30,9 @@ use plugin_proto::prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage as _, Value,
 };
 use plugin_proto::{ErrorChannel, MessageType, Method, Service, prost_types};
-use prost::Message as _;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, RngSeed, TestRunner};
+use prost::Message as _;
 use tonic::body::Body;
 use tonic::transport::Channel;
 use tonic::{Code, Status};
@@ -43,6 +43,9 @@ use tower::util::BoxCloneSyncService;
 const LIMIT: Duration = Duration::from_secs(20);
 /// How long a caller waits for what never ends.
 const SHORT: Duration = Duration::from_millis(30);
+
+/// Faults that show in one value only: a second case would be the same once more.
+const FIXED: [&str; 4] = ["bytes as text", "narrow a number", "text as ASCII", "trim a text"];
 
 type Edit = Arc<dyn Fn(&mut DynamicMessage) + Send + Sync>;
 type Reply = Result<Bytes, Status>;
@@ -230,14 +233,23 @@ fn first_in(value: &mut Value) -> Option<&mut DynamicMessage> {
     }
 }
 
-fn keys(map: &std::collections::HashMap<MapKey, Value>) -> Vec<MapKey> {
+fn keys(map: &HashMap<MapKey, Value>) -> Vec<MapKey> {
     let mut keys: Vec<_> = map.keys().cloned().collect();
     keys.sort_by_key(|key| key.as_str().unwrap_or_default().to_owned());
     keys
 }
 
-/// Gives a field the value that it has in a message with every field set.
+/// Gives a field without a value, or with one element only, the value that it has in a message
+/// with every field set.
 fn fill(message: &mut DynamicMessage, field: &FieldDescriptor) {
+    let is_full = match &*message.get_field(field) {
+        Value::List(list) => list.len() > 1,
+        Value::Map(map) => map.len() > 1,
+        _ => message.has_field(field),
+    };
+    if is_full {
+        return;
+    }
     let full = sample::message(&message.descriptor(), Seed(5), &[]);
     let full = DynamicMessage::decode(message.descriptor(), full).unwrap();
     message.set_field(field, full.get_field(field).into_owned());
@@ -268,7 +280,9 @@ fn zero(value: &Value) -> Value {
 fn narrow_doubles(value: &mut Value) {
     match value {
         Value::F64(number) => *number = f64::from(*number as f32),
-        Value::Message(message) => message.fields_mut().for_each(|(_, value)| narrow_doubles(value)),
+        Value::Message(message) => {
+            message.fields_mut().for_each(|(_, value)| narrow_doubles(value))
+        }
         Value::List(list) => list.iter_mut().for_each(narrow_doubles),
         Value::Map(map) => map.values_mut().for_each(narrow_doubles),
         _ => {}
@@ -303,8 +317,11 @@ fn faults_here(descriptor: &MessageDescriptor, unset: &[&str]) -> Vec<FieldFault
             }),
             apply: Arc::new(move |message| {
                 let (one, other) = (message.take_field(&c), message.take_field(&d));
-                one.map(|value| message.set_field(&d, value));
-                other.map(|value| message.set_field(&c, value));
+                for (field, value) in [(&d, one), (&c, other)] {
+                    if let Some(value) = value {
+                        message.set_field(field, value);
+                    }
+                }
             }),
         });
     }
@@ -495,8 +512,9 @@ fn on_the_other_channel(reply: Reply) -> Reply {
 }
 
 fn with_code(reply: Reply, code: Code) -> Reply {
-    let rewrite =
-        |status: Status| Status::with_details(code, status.message(), Bytes::copy_from_slice(status.details()));
+    let rewrite = |status: Status| {
+        Status::with_details(code, status.message(), Bytes::copy_from_slice(status.details()))
+    };
     reply.map_err(rewrite)
 }
 
@@ -568,9 +586,13 @@ fn mutants_of(method: &'static Method) -> Vec<Mutant> {
 fn shows(message: &DynamicMessage, apply: &Edit) -> bool {
     let mut broken = message.clone();
     apply(&mut broken);
+    canonical(message) != canonical(&broken)
+}
+
+/// The same bytes for the same message.
+fn canonical(message: &DynamicMessage) -> Vec<u8> {
     let kind = MessageType::by_name(message.descriptor().full_name()).unwrap();
-    let bytes = |message: &DynamicMessage| kind.reencode(&message.encode_to_vec()).unwrap();
-    bytes(message) != bytes(&broken)
+    kind.reencode(&message.encode_to_vec()).unwrap()
 }
 
 fn faults_in_fields(method: &'static Method, bases: &Bases, mutants: &mut Vec<Mutant>) {
@@ -587,6 +609,9 @@ fn faults_in_fields(method: &'static Method, bases: &Bases, mutants: &mut Vec<Mu
         };
         for FieldFault { fault, place, prepare, apply } in field_faults(&descriptor, unset) {
             let mut cases = bases.cases(side == Side::Failure);
+            if FIXED.contains(&fault) {
+                cases.truncate(1);
+            }
             cases.retain_mut(|case| {
                 let message = match (side, &mut case.answer) {
                     (Side::Request, _) => &mut case.request,
@@ -597,7 +622,9 @@ fn faults_in_fields(method: &'static Method, bases: &Bases, mutants: &mut Vec<Mu
             });
             let descriptor = descriptor.clone();
             let act = match side {
-                Side::Request => Act::Request(Arc::new(move |bytes| edited(bytes, &descriptor, &apply))),
+                Side::Request => {
+                    Act::Request(Arc::new(move |bytes| edited(bytes, &descriptor, &apply)))
+                }
                 Side::Answer => {
                     Act::Reply(Arc::new(move |reply| Ok(edited(reply?, &descriptor, &apply))))
                 }
@@ -648,11 +675,23 @@ fn faults_of_failures(method: &'static Method, bases: &Bases, mutants: &mut Vec<
     };
     add("lose the details", "by HTTP", Act::Http(lose));
     let no_id = |text: &str| text.split_once(": ").unwrap().1.to_owned();
-    add("wrong message", "without id", Act::Reply(Arc::new(move |reply| with_message(reply, no_id))));
+    add(
+        "wrong message",
+        "without id",
+        Act::Reply(Arc::new(move |reply| with_message(reply, no_id))),
+    );
     let only_id = |text: &str| text.split_once(": ").unwrap().0.to_owned();
-    add("wrong message", "id alone", Act::Reply(Arc::new(move |reply| with_message(reply, only_id))));
+    add(
+        "wrong message",
+        "id alone",
+        Act::Reply(Arc::new(move |reply| with_message(reply, only_id))),
+    );
     let escaped = |text: &str| text.replace(' ', "%20");
-    add("wrong message", "escaped twice", Act::Reply(Arc::new(move |reply| with_message(reply, escaped))));
+    add(
+        "wrong message",
+        "escaped twice",
+        Act::Reply(Arc::new(move |reply| with_message(reply, escaped))),
+    );
     let lose = |_: &mut StatusCode, headers: &mut HeaderMap, _: &mut Bytes| {
         headers.remove("grpc-message");
     };
@@ -669,12 +708,24 @@ fn faults_of_calls(method: &'static Method, bases: &Bases, mutants: &mut Vec<Mut
     let only_full = |cases: &[Case]| cases[..1].to_vec();
 
     let internal = |_| Err(Status::internal("sample: sample"));
-    add("failure for an answer", Side::Answer, "status", Act::Reply(Arc::new(internal)), successes.clone());
+    add(
+        "failure for an answer",
+        Side::Answer,
+        "status",
+        Act::Reply(Arc::new(internal)),
+        successes.clone(),
+    );
     let invented = |reply: Reply| {
         let bytes = reply?;
         Ok([bytes.as_ref(), &[0x0a, 0x00]].concat().into())
     };
-    add("failure for an answer", Side::Answer, "empty error", Act::Reply(Arc::new(invented)), successes.clone());
+    add(
+        "failure for an answer",
+        Side::Answer,
+        "empty error",
+        Act::Reply(Arc::new(invented)),
+        successes.clone(),
+    );
 
     let another = if method.name == "GetUser" { "GetTeam" } else { "GetUser" };
     let another = Method::by_name(Service::PluginAPI, another).unwrap();
@@ -708,7 +759,13 @@ fn faults_of_calls(method: &'static Method, bases: &Bases, mutants: &mut Vec<Mut
             add("truncated bytes", Side::Request, place, act, only_full(&successes));
         }
         let act = Act::Request(Arc::new(|_| Bytes::new()));
-        add("answer of another call", Side::Request, "to an empty request", act, only_full(&successes));
+        add(
+            "answer of another call",
+            Side::Request,
+            "to an empty request",
+            act,
+            only_full(&successes),
+        );
     }
     let stray = |reply: Reply| Ok([reply?.as_ref(), &[0xfa, 0x7d, 0x00]].concat().into());
     add("stray field", Side::Answer, "", Act::Reply(Arc::new(stray)), successes.clone());
@@ -720,9 +777,11 @@ fn faults_of_calls(method: &'static Method, bases: &Bases, mutants: &mut Vec<Mut
     for (side, cases) in [(Side::Answer, successes), (Side::Failure, failures)] {
         add("missing handler", side, "", Act::Missing, cases.clone());
         add("handler called twice", side, "", Act::Twice, cases.clone());
-        add("no answer in time", side, "", Act::Never, only_full(&cases));
         add("HTTP error", side, "", Act::Http(unavailable), cases);
     }
+    // It is the last: its request may arrive after the caller has given up.
+    let cases = only_full(&bases.cases(false));
+    add("no answer in time", Side::Answer, "", Act::Never, cases);
 }
 
 // The run.
@@ -734,7 +793,12 @@ struct Judge {
 }
 
 impl Judge {
-    async fn verdict(&self, method: &'static Method, case: &Case, act: Option<Act>) -> Option<String> {
+    async fn verdict(
+        &self,
+        method: &'static Method,
+        case: &Case,
+        act: Option<Act>,
+    ) -> Option<String> {
         let limit = if matches!(act, Some(Act::Never)) { SHORT } else { LIMIT };
         *self.acts[method.index].lock().unwrap() = act;
         self.scripted.answer(method, case.answer.of_implementation());
@@ -743,13 +807,25 @@ impl Judge {
         fault(method, case, &self.scripted.arrived(method), &result)
     }
 
-    /// Why the mutant survives.
-    async fn survival(&self, method: &'static Method, mutant: &Mutant) -> Option<String> {
+    /// Why the mutant survives. `sound` are the cases in which nothing is found without a fault.
+    async fn survival(
+        &self,
+        method: &'static Method,
+        mutant: &Mutant,
+        sound: &mut HashSet<Vec<u8>>,
+    ) -> Option<String> {
         if mutant.cases.is_empty() {
             return Some("no message shows it".to_owned());
         }
         for case in &mutant.cases {
-            if let Some(found) = self.verdict(method, case, None).await {
+            // Many mutants have one case.
+            let [request, answer] = [&case.request, case.answer.message()].map(canonical);
+            let id =
+                [&[u8::from(matches!(case.answer, Answer::Failure(_)))], &request[..], &answer]
+                    .concat();
+            if sound.insert(id)
+                && let Some(found) = self.verdict(method, case, None).await
+            {
                 return Some(format!("found without the fault: {found}"));
             }
             if self.verdict(method, case, Some(mutant.act.clone())).await.is_none() {
@@ -765,7 +841,7 @@ type Score = (usize, usize);
 
 fn table(scores: &BTreeMap<(&'static str, Side), Score>) -> String {
     let mut rows = vec![["fault", "request", "answer", "failure"].map(str::to_owned).to_vec()];
-    let faults: std::collections::BTreeSet<_> = scores.keys().map(|(fault, _)| *fault).collect();
+    let faults: BTreeSet<_> = scores.keys().map(|(fault, _)| *fault).collect();
     for fault in faults {
         let score = |side| match scores.get(&(fault, side)) {
             Some((killed, applied)) => format!("{killed} of {applied}"),
@@ -790,7 +866,10 @@ async fn every_mutant_is_killed() {
     let scripted = Scripted::default();
     let (calls, http) = (Arc::clone(&acts), Arc::clone(&acts));
     let server = ApiServer::builder(scripted.api())
-        .call_layer(tower::layer::layer_fn(move |inner| BrokenCalls { inner, acts: Arc::clone(&calls) }))
+        .call_layer(tower::layer::layer_fn(move |inner| BrokenCalls {
+            inner,
+            acts: Arc::clone(&calls),
+        }))
         .layer(tower::layer::layer_fn(move |inner| BrokenHttp { inner, acts: Arc::clone(&http) }))
         .start()
         .await
@@ -802,9 +881,9 @@ async fn every_mutant_is_killed() {
         .map(|method| {
             let judge = Arc::clone(&judge);
             tokio::spawn(async move {
-                let mut results = Vec::new();
+                let (mut results, mut sound) = (Vec::new(), HashSet::new());
                 for mutant in mutants_of(method) {
-                    let survival = judge.survival(method, &mutant).await;
+                    let survival = judge.survival(method, &mutant, &mut sound).await;
                     results.push((mutant.fault, mutant.side, mutant.place, survival));
                 }
                 (method, results)

@@ -11,8 +11,8 @@ mod common;
 #[path = "arbitrary/driver.rs"]
 mod driver;
 
-use std::cell::RefCell;
-use std::collections::HashMap;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -32,7 +32,7 @@ use plugin_conformance::api::{
     PluginApi, async_trait,
 };
 use plugin_proto::prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
-use plugin_proto::{ErrorChannel, MessageType, Method, Service, v1};
+use plugin_proto::{ErrorChannel, MESSAGES, MessageType, Method, Service, v1};
 use proptest::strategy::{Just, Strategy, ValueTree};
 use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
 use prost::Message as _;
@@ -46,7 +46,7 @@ const ROOM: u32 = 2 << 20;
 /// Where gRPC's C core begins to refuse replies.
 const C_CORE: u32 = 8 * 1024;
 /// After so many faults no more are looked for: to shrink a case takes its time.
-const ENOUGH: usize = 20;
+const ENOUGH: usize = 8;
 /// Where a failure is cut in what is printed.
 const SHOWN: usize = 600;
 
@@ -64,25 +64,32 @@ fn response_of(method: &Method) -> Messages {
 
 /// A runner for one property of one RPC, with random numbers of its own.
 fn runner(property: &str, method: &Method, share: u32) -> TestRunner {
-    let mut config = Config::default();
+    let seed = arbitrary::hash(&format!("{property} {}", method.name)) ^ seed();
+    let mut config = fixed(seed);
     if std::env::var_os("PROPTEST_CASES").is_none() {
         config.cases = CASES;
     }
     config.cases = config.cases.div_ceil(share);
-    config.failure_persistence = None;
-    config.max_shrink_iters = 1000;
-    let seed = arbitrary::hash(&format!("{property} {}", method.name)) ^ seed();
-    config.rng_seed = RngSeed::Fixed(seed);
     TestRunner::new(config)
+}
+
+/// The same random numbers in each run.
+fn fixed(seed: u64) -> Config {
+    Config {
+        rng_seed: RngSeed::Fixed(seed),
+        failure_persistence: None,
+        max_shrink_iters: 500,
+        ..Config::default()
+    }
 }
 
 fn seed() -> u64 {
     std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0)
 }
 
-/// Faults found, a line for each RPC.
+/// Faults found, a line for each RPC, and how many cases each RPC has held.
 #[derive(Default)]
-struct Faults(Vec<String>);
+struct Faults(Vec<String>, BTreeMap<&'static str, Cell<u32>>);
 
 impl Faults {
     /// Runs a property of one RPC; `test` tells the fault.
@@ -98,8 +105,13 @@ impl Faults {
         }
         let mut runner = runner(property, method, share);
         let cases = runner.config().cases * share;
-        let result = runner.run(&strategy, |case| {
-            test(&case).map_or(Ok(()), |fault| Err(TestCaseError::fail(fault)))
+        let held = &*self.1.entry(method.name).or_default();
+        let result = runner.run(&strategy, |case| match test(&case) {
+            Some(fault) => Err(TestCaseError::fail(fault)),
+            None => {
+                held.set(held.get() + 1);
+                Ok(())
+            }
         });
         let (fault, least) = match result {
             Ok(()) => return,
@@ -117,7 +129,7 @@ impl Faults {
     }
 
     fn assert_none(self) {
-        let Self(faults) = self;
+        let Self(faults, _) = self;
         assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
     }
 }
@@ -218,7 +230,16 @@ fn everything_crosses(groups: &[&str]) {
         let failures = (request_of(method), Messages::of(arbitrary::app_error()));
         faults.run(("failure", method, 1), failures, cross(Answer::Failure), shown);
     }
+    let held = faults.1.iter().map(|(rpc, cases)| format!("{rpc} {}", cases.get()));
+    let held: Vec<String> = held.collect();
     faults.assert_none();
+    // The coverage table reads these files.
+    if std::env::var_os("PROPTEST_CASES").is_none() {
+        insta::with_settings!(
+            { snapshot_path => "../snapshots/property-cases", prepend_module_to_snapshot => false, omit_expression => true },
+            { insta::assert_snapshot!(groups[0], held.join("\n")) }
+        );
+    }
 }
 
 macro_rules! everything_crosses {
@@ -668,4 +689,59 @@ fn calls_at_once_get_their_own_answers() {
         }
         assert!(by_request.answers.lock().unwrap().is_empty());
     }
+}
+
+/// How deep Structs and lists of values stand in each other.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Message(message) => {
+            let name = message.descriptor().full_name().to_owned();
+            let own = usize::from(name.ends_with(".Struct") || name.ends_with(".ListValue"));
+            own + message.fields().map(|(_, value)| depth(value)).max().unwrap_or(0)
+        }
+        Value::List(list) => list.iter().map(depth).max().unwrap_or(0),
+        Value::Map(map) => map.values().map(depth).max().unwrap_or(0),
+        _ => 0,
+    }
+}
+
+#[test]
+fn every_field_of_the_contract_gets_values() {
+    let mut deepest = 0;
+    for kind in MESSAGES {
+        let descriptor = kind.descriptor();
+        let strategy = Messages::of(descriptor.clone());
+        let mut runner = TestRunner::new(fixed(1));
+        let mut unset: Vec<_> = descriptor.fields().collect();
+        for _ in 0..24 {
+            let message = strategy.new_tree(&mut runner).unwrap().current();
+            unset.retain(|field| !message.has_field(field));
+            deepest = deepest.max(depth(&Value::Message(message)));
+        }
+        let unset: Vec<_> = unset.iter().map(|field| field.full_name().to_owned()).collect();
+        assert!(unset.is_empty(), "never set: {unset:?}");
+    }
+    assert_eq!(deepest, arbitrary::messages::STRUCT_DEPTH);
+}
+
+#[test]
+fn what_fails_shrinks_to_the_field_that_fails() {
+    let get_user = MessageType::by_name("mattermost.pluginapi.v1.GetUserResponse").unwrap();
+    let name_length = |message: &DynamicMessage| {
+        let user = message.get_field_by_name("user").unwrap();
+        let name = user.as_message().unwrap().get_field_by_name("username").unwrap();
+        name.as_str().unwrap().len()
+    };
+    let short = |message: &DynamicMessage| match name_length(message) {
+        0..5 => Ok(()),
+        _ => Err(TestCaseError::fail("too long")),
+    };
+    let strategy = Messages::of(get_user.descriptor());
+    let result = TestRunner::new(fixed(2)).run(&strategy, |message| short(&message));
+    let Err(TestError::Fail(_, least)) = result else { panic!("no name is long") };
+    let user = least.get_field_by_name("user").unwrap();
+    let fields = (least.fields().count(), user.as_message().unwrap().fields().count());
+    assert_eq!(fields, (1, 1), "{least:?}");
+    // The last character may have four bytes.
+    assert!((5..9).contains(&name_length(&least)), "{least:?}");
 }

@@ -34,7 +34,7 @@ pub fn fake_python() -> PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
         let build = escargot::CargoBuild::new().package("fake-interpreters").bin("fake-python");
-        build.current_target().release().run().expect("fake-python builds").path().to_owned()
+        build.release().run().expect("fake-python builds").path().to_owned()
     };
     BUILT.get_or_init(build).clone()
 }
@@ -76,9 +76,11 @@ pub fn runtime() -> Runtime {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap()
 }
 
-/// `cargo bench`, and not `cargo test`, which runs benches to see that they run.
+/// A plain `cargo bench`: neither `cargo test`, which runs benches to see that they run, nor with a
+/// filter for criterion.
 pub fn is_bench() -> bool {
-    std::env::args().any(|argument| argument == "--bench")
+    let mut arguments = std::env::args().skip(1).peekable();
+    arguments.peek().is_some() && arguments.all(|argument| argument == "--bench")
 }
 
 pub fn median(values: &[f64]) -> f64 {

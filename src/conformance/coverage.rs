@@ -15,8 +15,8 @@ use crate::api::{Outcome, RecordedCall};
 
 /// Below the folder of snapshots: one file per RPC.
 const RPC_SNAPSHOTS: &str = "rpc";
-/// Below the folder of snapshots: how many cases the property tests try, RPC by RPC.
-const PROPERTY_CASES: &str = "property-cases.snap";
+/// Below the folder of snapshots: how many cases the property tests try, a line per RPC.
+const PROPERTY_CASES: &str = "property-cases";
 
 /// The coverage of all RPCs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,14 +107,18 @@ fn is_handled(call: &RecordedCall) -> bool {
     !matches!(&call.outcome, Outcome::Status(tonic::Code::Unimplemented, text) if *text == missing)
 }
 
-/// Lines of RPC and number; none if there is no such file.
-fn property_cases(path: &Path) -> BTreeMap<String, u32> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let row = |line: &str| {
-        let (rpc, cases) = line.split_once(char::is_whitespace)?;
-        Some((rpc.to_owned(), cases.trim().parse().ok()?))
-    };
-    text.lines().filter_map(row).collect()
+/// Lines of RPC and number, of all files in `folder`; none if there is no such folder.
+fn property_cases(folder: &Path) -> BTreeMap<String, u32> {
+    let mut cases = BTreeMap::new();
+    for file in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let text = std::fs::read_to_string(file.path()).unwrap_or_default();
+        let row = |line: &str| {
+            let (rpc, cases) = line.split_once(' ')?;
+            Some((rpc.to_owned(), cases.parse().ok()?))
+        };
+        cases.extend(text.lines().filter_map(row));
+    }
+    cases
 }
 
 impl Coverage {

@@ -16,7 +16,7 @@ const NODES: usize = 250;
 /// … and so many bytes of text.
 const BYTES: usize = 160 * 1024;
 /// Structs and lists of values stand in each other to this depth.
-const STRUCT_DEPTH: usize = 4;
+pub const STRUCT_DEPTH: usize = 4;
 /// So many messages of another type stand in one of their own type.
 const RECURSION: usize = 1;
 
@@ -418,91 +418,5 @@ impl Edits {
         let smaller = [0, 1, number / 2, number - number.signum()];
         let simpler = |other: &i64| other.unsigned_abs() < number.unsigned_abs();
         smaller.into_iter().filter(simpler).find(|_| self.due())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use plugin_proto::MESSAGES;
-    use proptest::test_runner::{Config, TestError};
-
-    use super::*;
-
-    fn runner(seed: u64) -> TestRunner {
-        use proptest::test_runner::RngSeed;
-        let config = Config {
-            rng_seed: RngSeed::Fixed(seed),
-            failure_persistence: None,
-            ..Config::default()
-        };
-        TestRunner::new(config)
-    }
-
-    /// How deep Structs and lists of values stand in each other.
-    fn depth(value: &Value) -> usize {
-        match value {
-            Value::Message(message) => {
-                let name = message.descriptor_name();
-                let own = usize::from(name.ends_with(".Struct") || name.ends_with(".ListValue"));
-                own + message.fields().map(|(_, value)| depth(value)).max().unwrap_or(0)
-            }
-            Value::List(list) => list.iter().map(depth).max().unwrap_or(0),
-            Value::Map(map) => map.values().map(depth).max().unwrap_or(0),
-            _ => 0,
-        }
-    }
-
-    trait Name {
-        fn descriptor_name(&self) -> String;
-    }
-
-    impl Name for DynamicMessage {
-        fn descriptor_name(&self) -> String {
-            use plugin_proto::prost_reflect::ReflectMessage as _;
-            self.descriptor().full_name().to_owned()
-        }
-    }
-
-    #[test]
-    fn every_message_of_the_contract_has_values_and_every_field_of_it_gets_one() {
-        let mut deepest = 0;
-        for kind in MESSAGES {
-            let descriptor = kind.descriptor();
-            let strategy = Messages::of(descriptor.clone());
-            let mut runner = runner(1);
-            let mut unset: Vec<_> = descriptor.fields().collect();
-            for _ in 0..24 {
-                let message = strategy.new_tree(&mut runner).unwrap().current();
-                unset.retain(|field| !message.has_field(field));
-                deepest = deepest.max(depth(&Value::Message(message)));
-            }
-            let unset: Vec<_> = unset.iter().map(FieldDescriptor::full_name).collect();
-            assert!(unset.is_empty(), "never set: {unset:?}");
-        }
-        assert_eq!(deepest, STRUCT_DEPTH);
-    }
-
-    #[test]
-    fn what_fails_shrinks_to_the_field_that_fails() {
-        use plugin_proto::MessageType;
-        let user = MessageType::by_name("mattermost.pluginapi.v1.GetUserResponse").unwrap();
-        let failing = |message: &DynamicMessage| -> Option<usize> {
-            let user = message.get_field_by_name("user")?;
-            let name = user.as_message()?.get_field_by_name("username")?;
-            Some(name.as_str()?.len())
-        };
-        let result =
-            runner(2).run(&Messages::of(user.descriptor()), |message| match failing(&message) {
-                Some(length) if length >= 5 => {
-                    Err(proptest::test_runner::TestCaseError::fail("too long"))
-                }
-                _ => Ok(()),
-            });
-        let Err(TestError::Fail(_, least)) = result else { panic!("no name is long") };
-        assert_eq!(least.fields().count(), 1, "{least:?}");
-        let user = least.get_field_by_name("user").unwrap();
-        assert_eq!(user.as_message().unwrap().fields().count(), 1, "{least:?}");
-        // A character may have up to four bytes.
-        assert!((5..9).contains(&failing(&least).unwrap()), "{least:?}");
     }
 }
