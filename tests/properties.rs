@@ -43,6 +43,8 @@ use tonic::{Code, Status};
 const CASES: u32 = 64;
 /// With this much metadata, no AppError of these tests is too large.
 const ROOM: u32 = 2 << 20;
+/// No call takes as long.
+const LIMIT: Duration = Duration::from_secs(10);
 /// Where gRPC's C core begins to refuse replies.
 const C_CORE: u32 = 8 * 1024;
 /// After so many faults no more are looked for: to shrink a case takes its time.
@@ -79,6 +81,7 @@ fn fixed(seed: u64) -> Config {
         rng_seed: RngSeed::Fixed(seed),
         failure_persistence: None,
         max_shrink_iters: 500,
+        max_shrink_time: 20_000,
         ..Config::default()
     }
 }
@@ -169,7 +172,7 @@ impl Boundary {
     }
 
     fn call(&self, method: &'static Method, request: Bytes) -> Result<Bytes, Status> {
-        self.interpreter.borrow_mut().call(method, request)
+        self.interpreter.borrow_mut().call(method, request, LIMIT)
     }
 
     /// Lets one case cross and says what is wrong.

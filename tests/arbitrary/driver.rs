@@ -96,8 +96,13 @@ impl Interpreter {
     }
 
     /// One call from its beginning to its end.
-    pub fn call(&mut self, method: &Method, request: Bytes) -> Result<Bytes, Status> {
-        let id = self.start_call(method, request, None);
+    pub fn call(
+        &mut self,
+        method: &Method,
+        request: Bytes,
+        deadline: Duration,
+    ) -> Result<Bytes, Status> {
+        let id = self.start_call(method, request, Some(deadline));
         self.end_of(id)
     }
 }
