@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use common::{Plugin, Tiny, VERSION, median, runtime};
+use common::{Plugin, Tiny, VERSION, median, runtime, upper_quartile};
 use criterion::Criterion;
 use fake_interpreters::wire;
 use futures::StreamExt as _;
@@ -33,7 +33,9 @@ use tonic::{Request, Response, Status};
 use tonic_prost::ProstCodec;
 
 /// Many and short: where the system puts the two processes halves or doubles the speed of a run.
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 12;
+/// Calls in flight, and how many calls.
+const WARM_UP: (usize, u32) = (4, 300);
 const IN_FLIGHT: [(usize, u32); 2] = [(1, 800), (16, 3000)];
 
 // The bare server, as tonic generates it
@@ -116,12 +118,31 @@ async fn bare() -> SocketAddr {
 
 // The measurements
 
-/// Calls per second, for each number of calls in flight.
-async fn measure(plugin: &Plugin, target: &str) -> Vec<f64> {
+/// What one run of the client gave.
+struct Run {
+    /// Calls per second, for each number of calls in flight.
+    speeds: Vec<f64>,
+    /// Seconds that the threads of this process, the server's, ran.
+    cpu: f64,
+}
+
+async fn measure(plugin: &Plugin, target: &str) -> Run {
+    let before = cpu_seconds();
     let report = plugin.run(target).await;
     assert!(report.repeat.iter().all(|repeat| repeat.failed == 0));
     // The first one warms up.
-    report.repeat[1..].iter().map(|repeat| repeat.calls_per_second).collect()
+    let speeds = report.repeat[1..].iter().map(|repeat| repeat.calls_per_second).collect();
+    Run { speeds, cpu: cpu_seconds() - before }
+}
+
+/// How long this process's threads have run so far; 0 where the system does not say.
+fn cpu_seconds() -> f64 {
+    let Ok(threads) = std::fs::read_dir("/proc/self/task") else { return 0.0 };
+    let nanos = threads.flatten().filter_map(|thread| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<f64>().ok()
+    });
+    nanos.sum::<f64>() / 1e9
 }
 
 async fn across_processes(ours: &str, bare: &str) {
@@ -130,24 +151,33 @@ async fn across_processes(ours: &str, bare: &str) {
             "  - repeat_call: {{rpc: GetServerVersion, times: {times}, in_flight: {in_flight}}}\n"
         )
     };
-    let steps: String = [(4, 300)].into_iter().chain(IN_FLIGHT).map(repeat).collect();
+    let steps: String = [WARM_UP].into_iter().chain(IN_FLIGHT).map(repeat).collect();
     let plugin = Plugin::new("repeats", &format!("life:\n{steps}"));
-    let mut results = [vec![], vec![]];
+    let mut runs = [vec![], vec![]];
     for round in 0..ROUNDS {
         // First one, then the other; next time the other first.
         for turn in [round % 2, (round + 1) % 2] {
-            results[turn].push(measure(&plugin, [ours, bare][turn]).await);
+            runs[turn].push(measure(&plugin, [ours, bare][turn]).await);
         }
     }
-    for (at, (in_flight, _)) in IN_FLIGHT.into_iter().enumerate() {
-        let [ours, bare] = [0, 1]
-            .map(|which: usize| results[which].iter().map(|round| round[at]).collect::<Vec<_>>());
-        let (ours, bare) = (median(&ours), median(&bare));
+    let compare = |what: &str, unit: &str, pick: fn(&[f64]) -> f64, value: &dyn Fn(&Run) -> f64| {
+        let of = |which: usize| pick(&runs[which].iter().map(value).collect::<Vec<_>>());
+        let (ours, bare) = (of(0), of(1));
         println!(
-            "ratio unary in_flight={in_flight}: {:.2} (ours {ours:.0} calls/s, bare tonic {bare:.0} calls/s; medians of {ROUNDS} rounds, client in its own process)",
+            "ratio unary {what}: {:.2} (ours {ours:.0} {unit}, bare tonic {bare:.0} {unit})",
             ours / bare
         );
+    };
+    for (at, (in_flight, _)) in IN_FLIGHT.into_iter().enumerate() {
+        let speed = |run: &Run| run.speeds[at];
+        let what = format!("in_flight={in_flight}, median of {ROUNDS} rounds");
+        compare(&what, "calls/s", median, &speed);
+        let what = format!("in_flight={in_flight}, upper quartile");
+        compare(&what, "calls/s", upper_quartile, &speed);
     }
+    let calls: u32 = [WARM_UP].into_iter().chain(IN_FLIGHT).map(|(_, times)| times).sum();
+    let nanos = |run: &Run| run.cpu / f64::from(calls) * 1e9;
+    compare("server CPU, median, less is better", "ns a call", median, &nanos);
 }
 
 async fn calls(channel: Channel, times: u64, in_flight: usize) -> Duration {

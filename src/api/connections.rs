@@ -14,13 +14,12 @@ use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::listener::{Listener, PeerStream};
-use super::server::BoxHttpService;
+use super::server::HttpService;
 
 /// A peer has this long to say the HTTP/2 preface.
 const PREFACE_DEADLINE: Duration = Duration::from_secs(10);
@@ -87,7 +86,7 @@ where
 }
 
 /// Accepts until closing, then lets go of the listener (its port, its socket file) at once.
-pub(super) async fn accept(listener: Listener, service: BoxHttpService, tasks: Tasks) {
+pub(super) async fn accept(listener: Listener, service: HttpService, tasks: Tasks) {
     let closing = tasks.closing.clone();
     let accepting = async {
         loop {
@@ -103,7 +102,7 @@ pub(super) async fn accept(listener: Listener, service: BoxHttpService, tasks: T
     closing.run_until_cancelled(accepting).await;
 }
 
-async fn serve(stream: Box<dyn PeerStream>, service: BoxHttpService, tasks: Tasks) {
+async fn serve(stream: Box<dyn PeerStream>, service: HttpService, tasks: Tasks) {
     let read = Arc::new(AtomicU64::new(0));
     let io = TokioIo::new(Counted { stream, read: Arc::clone(&read) });
     let mut connection = pin!(
@@ -112,7 +111,7 @@ async fn serve(stream: Box<dyn PeerStream>, service: BoxHttpService, tasks: Task
             .keep_alive_interval(PING_INTERVAL)
             .keep_alive_timeout(PING_TIMEOUT)
             .max_concurrent_streams(MAX_STREAMS)
-            .serve_connection(io, TowerToHyperService::new(service))
+            .serve_connection(io, service)
     );
     let silent = || read.load(Ordering::Relaxed) < PREFACE_BYTES;
     let mut preface = pin!(tokio::time::sleep(PREFACE_DEADLINE));

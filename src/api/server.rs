@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use plugin_proto::FILE_DESCRIPTOR_SET;
@@ -26,7 +27,31 @@ use super::service::GrpcService;
 use super::{MAX_MESSAGE_BYTES, PluginApi};
 
 /// The service behind the connections.
-pub(super) type BoxHttpService = BoxCloneSyncService<Request<Incoming>, Response<Body>, Infallible>;
+#[derive(Clone)]
+pub(super) enum HttpService {
+    /// No layers: nothing to pay for them.
+    Plain(GrpcService),
+    Layered(BoxGrpcService),
+}
+
+impl hyper::service::Service<Request<Incoming>> for HttpService {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let request = request.map(Body::new);
+        match self {
+            Self::Plain(service) => service.answer(request),
+            Self::Layered(service) => {
+                let answer = service.clone().oneshot(request);
+                let failed = |error| Status::from_error(error).into_http();
+                answer.map(move |answer| Ok(answer.unwrap_or_else(failed))).boxed()
+            }
+        }
+    }
+}
+
 type BoxGrpcService = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
 
 /// After the drain's deadline, aborted tasks have this long to be dropped. Only an implementation
@@ -222,16 +247,12 @@ impl ApiServerBuilder {
     pub async fn start(self) -> Result<ApiServer, ListenError> {
         let (service, listen, layers) = self.service().await;
         let (listener, target) = Listener::bind(&listen).await?;
-        let inner = BoxCloneSyncService::new(service.map_err(Into::into));
-        let service = layers.into_iter().fold(inner, |inner, wrap| wrap(inner));
-        let answer = move |request: Request<Incoming>| {
-            let answer = service.clone().oneshot(request.map(Body::new));
-            answer.map(|answer| {
-                let failed = |error| Status::from_error(error).into_http();
-                Ok::<_, Infallible>(answer.unwrap_or_else(failed))
-            })
+        let service = if layers.is_empty() {
+            HttpService::Plain(service)
+        } else {
+            let inner = BoxCloneSyncService::new(service.map_err(Into::into));
+            HttpService::Layered(layers.into_iter().fold(inner, |inner, wrap| wrap(inner)))
         };
-        let service = BoxCloneSyncService::new(tower::service_fn(answer));
         let tasks = Tasks::default();
         let address = listener.tcp_address();
         tasks.spawn(accept(listener, service, tasks.clone()));

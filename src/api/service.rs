@@ -49,21 +49,7 @@ impl Service<Request<Body>> for GrpcService {
     }
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
-        let method = Method::by_path(request.uri().path());
-        match method.filter(|method| method.service == ProtoService::PluginAPI) {
-            Some(method) => self.unary(method, request).map(Ok).boxed(),
-            None if is_ours(request.uri().path()) => {
-                let mut name =
-                    request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
-                shortened(&mut name, ECHO_BYTES);
-                let status = Status::unimplemented(format!("method {name} not implemented"));
-                futures::future::ready(Ok(status.into_http())).boxed()
-            }
-            None => {
-                let answer = self.routes.call(request);
-                async move { answer.await.map(|response| response.map(Body::new)) }.boxed()
-            }
-        }
+        self.answer(request)
     }
 }
 
@@ -76,6 +62,28 @@ fn is_ours(path: &str) -> bool {
 }
 
 impl GrpcService {
+    /// [`Service::call`], without need of a clone for each request.
+    pub(super) fn answer(
+        &self,
+        request: Request<Body>,
+    ) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+        let method = Method::by_path(request.uri().path());
+        match method.filter(|method| method.service == ProtoService::PluginAPI) {
+            Some(method) => self.unary(method, request).map(Ok).boxed(),
+            None if is_ours(request.uri().path()) => {
+                let mut name =
+                    request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
+                shortened(&mut name, ECHO_BYTES);
+                let status = Status::unimplemented(format!("method {name} not implemented"));
+                futures::future::ready(Ok(status.into_http())).boxed()
+            }
+            None => {
+                let answer = self.routes.clone().call(request);
+                async move { answer.await.map(|response| response.map(Body::new)) }.boxed()
+            }
+        }
+    }
+
     fn unary(
         &self,
         method: &'static Method,
@@ -97,7 +105,7 @@ impl GrpcService {
                 Err(status) => return status.into_http(),
             };
             let reached = AtomicBool::new(false);
-            let unary = Unary { calls, method, max_bytes, reached: &reached };
+            let unary = Unary { calls: Some(calls), method, max_bytes, reached: &reached };
             let call = grpc.unary(unary, request);
             let response = match deadline {
                 Some(after) => match tokio::time::timeout(after, call).await {
@@ -161,7 +169,8 @@ fn limit_as_exhausted(mut response: Response<Body>) -> Response<Body> {
 }
 
 struct Unary<'a> {
-    calls: BoxCallService,
+    /// Taken by the one call.
+    calls: Option<BoxCallService>,
     method: &'static Method,
     max_bytes: usize,
     /// Whether the request message was read.
@@ -175,10 +184,12 @@ impl UnaryService<Bytes> for Unary<'_> {
     fn call(&mut self, request: tonic::Request<Bytes>) -> Self::Future {
         let (metadata, _, request) = request.into_parts();
         let call = ApiCall { method: self.method, request, metadata: metadata.into_headers() };
-        let mut calls = self.calls.clone();
+        let calls = self.calls.take();
         let (method, limit) = (self.method, self.max_bytes);
         self.reached.store(true, Ordering::Relaxed);
         async move {
+            let mut calls =
+                calls.ok_or_else(|| Status::internal("a unary call has one message"))?;
             futures::future::poll_fn(|cx| calls.poll_ready(cx)).await?;
             let response = calls.call(call).await?;
             if response.len() > limit {

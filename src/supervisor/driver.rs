@@ -107,7 +107,11 @@ impl Driver {
         let controls = Arc::clone(&self.controls);
         let mut under_way: BoxFuture<'static, Outcome> = futures::future::pending().boxed();
         let (mut stop_heard, mut kill_heard) = (false, false);
-        let mut event = Event::Launch;
+        // The launch may have been dropped before this task began.
+        let mut event = match controls.stop.is_cancelled() {
+            true => Event::StopRequested,
+            false => Event::Launch,
+        };
         loop {
             if let Some(action) = self.life.step(event) {
                 self.announce_stopping();
@@ -131,11 +135,7 @@ impl Driver {
             };
             event = tokio::select! {
                 biased;
-                (event, change) = &mut under_way => {
-                    under_way = futures::future::pending().boxed();
-                    change(&mut self);
-                    event
-                }
+                // Who has asked for a stop wants nothing new to begin.
                 () = controls.kill.cancelled(), if !kill_heard => {
                     kill_heard = true;
                     Event::KillRequested
@@ -143,6 +143,11 @@ impl Driver {
                 () = controls.stop.cancelled(), if !stop_heard => {
                     stop_heard = true;
                     Event::StopRequested
+                }
+                (event, change) = &mut under_way => {
+                    under_way = futures::future::pending().boxed();
+                    change(&mut self);
+                    event
                 }
                 () = exited => {
                     self.exited = true;
