@@ -12,11 +12,6 @@ use tokio::net::{TcpStream, UnixStream};
 use crate::api::ApiServerBuilder;
 use crate::supervisor::{EventKind, EventLog, LogRecord, Supervisor, Timeouts};
 
-/// No launch of a conformance run lives longer.
-const ANOTHER_LAUNCH: Duration = Duration::from_secs(20);
-/// From one look at a port to the next.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
-
 /// What a supervisor is to do with a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Story {
@@ -195,7 +190,7 @@ async fn left(events: &[EventKind], report: Option<&Report>) -> Vec<String> {
     }
     for kind in events {
         let EventKind::ApiListening { target } = kind else { continue };
-        if keeps_answering(target).await {
+        if answers(target).await {
             left.push(format!("the API server still accepts connections on {target}"));
         }
         if let Some(path) = target.strip_prefix("unix://")
@@ -206,19 +201,6 @@ async fn left(events: &[EventKind], report: Option<&Report>) -> Vec<String> {
         }
     }
     left
-}
-
-/// Whether the target answers for good. A port that was let go may be another launch's by now; that
-/// one ends soon.
-async fn keeps_answering(target: &str) -> bool {
-    let deadline = Instant::now() + ANOTHER_LAUNCH;
-    while answers(target).await {
-        if Instant::now() > deadline {
-            return true;
-        }
-        tokio::time::sleep(LOOK_AGAIN).await;
-    }
-    false
 }
 
 async fn answers(target: &str) -> bool {
