@@ -106,13 +106,37 @@ pub enum HealthError {
 pub struct Hooks {
     pub(super) channel: Channel,
     implemented: BTreeSet<String>,
-    deadline: Duration,
-    stopping: CancellationToken,
+    pub(super) deadline: Duration,
+    pub(super) stopping: CancellationToken,
 }
 
 impl Hooks {
     pub(super) fn new(channel: Channel, deadline: Duration, stopping: CancellationToken) -> Self {
         Self { channel, implemented: BTreeSet::new(), deadline, stopping }
+    }
+
+    /// Connects to a plugin that somebody else has started, at the address of its handshake line,
+    /// and asks it which hooks it implements. For tests and tools: a
+    /// [`Supervisor`](super::Supervisor) has the hooks of the plugin that it launched.
+    ///
+    /// # Errors
+    /// [`HookError::Status`], `UNAVAILABLE` when nobody listens there, or why `Implemented` failed.
+    pub async fn connect(
+        address: &HandshakeAddress,
+        deadline: Duration,
+    ) -> Result<Self, HookError> {
+        let unavailable = |reason: String| HookError::Status {
+            hook: "Implemented",
+            status: Box::new(Status::unavailable(format!("{address}: {reason}"))),
+        };
+        let channel = match tokio::time::timeout(deadline, connect(address)).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return Err(unavailable(super::error::chain(&error))),
+            Err(_) => return Err(unavailable(format!("no answer within {deadline:?}"))),
+        };
+        let mut hooks = Self::new(channel, deadline, CancellationToken::new());
+        hooks.learn().await?;
+        Ok(hooks)
     }
 
     /// The hooks that the plugin named in `Implemented`, in alphabetical order.
