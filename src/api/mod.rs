@@ -38,6 +38,7 @@ mod call;
 mod channel;
 mod connections;
 mod dynamic;
+pub(crate) mod json;
 mod listener;
 pub mod mock;
 mod plugin_api;
