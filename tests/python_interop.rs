@@ -107,8 +107,11 @@ fn bundle(source: &str) -> Option<TempDir> {
         }
     };
     let bundle = tempfile::tempdir().unwrap();
-    for name in ["plugin.json", "plugin.py"] {
-        fs::copy(project().join(source).join(name), bundle.path().join(name)).unwrap();
+    for file in fs::read_dir(project().join(source)).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_some_and(|end| end == "py" || end == "json") {
+            fs::copy(&file, bundle.path().join(file.file_name().unwrap())).unwrap();
+        }
     }
     for name in ["venv", "generated"] {
         symlink(environment.join(name), bundle.path().join(name)).unwrap();

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plugin_conformance::conformance::DEFAULT_VERSION;
+use plugin_conformance::host::HookLine;
 
 /// The conformance gate for the boundary between the Mattermost server and its Python plugins.
 ///
@@ -25,6 +26,7 @@ pub(crate) enum Command {
     Check(CheckArguments),
     Bundle(BundleArguments),
     Serve(ServeArguments),
+    Run(RunArguments),
     Coverage(CoverageArguments),
 }
 
@@ -134,6 +136,82 @@ pub(crate) struct ServeArguments {
     /// How failures travel
     #[arg(long, value_enum, default_value_t = DialectArgument::GoServer)]
     pub(crate) dialect: DialectArgument,
+}
+
+/// Run plugins: hooks reach them, HTTP reaches them, their API calls are answered.
+///
+/// Launches the bundles, serves them over HTTP at /plugins/ID/, and prints their logs. The API
+/// answers as the mocks in FILE say, else with generated messages; the KV store is a real one, kept
+/// in memory, and plugins can ask each other. Hooks are fired by --call, and by lines on standard
+/// input (`help` tells more). Ctrl-C stops the plugins in order, a second one at once.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  plugin-conformance run examples/moderator-python --watch\n  \
+    plugin-conformance run DIR --once --call 'MessageWillBePosted {\"post\": {\"message\": \"hi\"}}'"
+)]
+#[command(disable_version_flag = true)]
+pub(crate) struct RunArguments {
+    /// The bundles: folders with plugin.yml, plugin.yaml or plugin.json
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) dirs: Vec<PathBuf>,
+
+    /// Where to serve HTTP; port 0 for a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8065", value_parser = address)]
+    pub(crate) listen: SocketAddr,
+
+    /// Answer the API as the mocks in FILE say; examples/mocks.yaml explains itself
+    #[arg(long, value_name = "FILE")]
+    pub(crate) mocks: Option<PathBuf>,
+
+    /// What GetServerVersion answers
+    #[arg(long, value_name = "V", default_value = DEFAULT_VERSION)]
+    pub(crate) version: String,
+
+    /// Serve the API on a Unix socket instead of TCP
+    #[arg(long)]
+    pub(crate) unix: bool,
+
+    /// A session: HTTP requests with TOKEN come from the user USER_ID; may be repeated
+    ///
+    /// A client sends the token as `Authorization: Bearer TOKEN`, as the cookie MMAUTHTOKEN or as the
+    /// parameter access_token; the plugin gets the header Mattermost-User-Id.
+    #[arg(long, value_name = "TOKEN=USER_ID", value_parser = session)]
+    pub(crate) session: Vec<(String, String)>,
+
+    /// Fire a hook when the plugins are active: its name and its request in JSON; may be repeated
+    ///
+    /// `ID: HOOK {…}` fires it at one plugin, else every plugin that implements it gets it.
+    #[arg(long, value_name = "'HOOK {JSON}'")]
+    pub(crate) call: Vec<HookLine>,
+
+    /// Stop when the calls are done; exit with 1 if a plugin failed one or does not implement it
+    #[arg(long)]
+    pub(crate) once: bool,
+
+    /// Restart a plugin when its files change
+    #[arg(long, conflicts_with = "once")]
+    pub(crate) watch: bool,
+
+    /// Write what happens to FILE, one JSON object a line: life cycles, hooks, API calls, HTTP
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+
+    /// The same in Chrome's trace-event format, for ui.perfetto.dev
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+
+    /// Print the plugins' debug lines too
+    #[arg(long, short)]
+    pub(crate) verbose: bool,
+}
+
+fn session(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((token, user)) if !token.is_empty() && !user.is_empty() => {
+            Ok((token.to_owned(), user.to_owned()))
+        }
+        _ => Err("give TOKEN=USER_ID, for example secret=7q3w1fs4mjnqz8xk5n9y4o2h1e".to_owned()),
+    }
 }
 
 /// Show what is proven of each RPC.

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod coverage;
+mod run;
 mod serve;
 
 use std::fmt::Display;
@@ -47,6 +48,7 @@ pub(crate) fn main() -> ExitCode {
             },
             Command::Bundle(arguments) => bundle(&arguments),
             Command::Serve(arguments) => serve::serve(arguments).await,
+            Command::Run(arguments) => run::run(arguments).await,
             Command::Coverage(arguments) => coverage::coverage(&arguments).await,
         }
     });

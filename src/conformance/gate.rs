@@ -13,11 +13,13 @@ use tempfile::TempDir;
 use super::bundle::{Bundle, BundleError, Interpreter};
 use super::check::Check;
 use super::generated::{DEFAULT_VERSION, GeneratedApi};
+use super::hooks::HookSweep;
 use super::report::RunReport;
 use super::rpcs::{Sweep, exercised};
 use super::scenarios::{SCENARIOS, Scenario};
 use super::subject::{KitSupervisor, Observation, Offer, Story, Subject};
 use crate::api::{ApiServer, ApiServerBuilder, RecordedCall, Recorder};
+use crate::supervisor::HookLayer;
 
 /// Launches that run at the same time. Most of them wait for a deadline.
 const AT_ONCE: usize = 6;
@@ -51,6 +53,7 @@ pub struct Gate {
     pub(super) subject: Arc<dyn Subject>,
     pub(super) progress: Progress,
     fault: Fault,
+    hook_fault: HookLayer,
 }
 
 impl Gate {
@@ -62,6 +65,7 @@ impl Gate {
             subject: Arc::new(KitSupervisor::impatient()),
             progress: Arc::new(|_| ()),
             fault: Arc::new(|server| server),
+            hook_fault: Arc::new(|hooks| hooks),
         }
     }
 
@@ -86,7 +90,15 @@ impl Gate {
         self
     }
 
-    /// Makes every check: 236 answers, 236 failures, and the life-cycle scenarios.
+    /// Puts a fault between the typed hooks and the wire, to see whether the checks catch it.
+    #[must_use]
+    pub fn hook_fault(mut self, fault: HookLayer) -> Self {
+        self.hook_fault = fault;
+        self
+    }
+
+    /// Makes every check: answers and failures of 236 RPCs and 41 hooks, and the life-cycle
+    /// scenarios.
     ///
     /// # Errors
     /// [`GateError`] when the run cannot be made; a rule that is broken is no error.
@@ -100,6 +112,7 @@ impl Gate {
                 reached = exercised(&recorded);
             }
         }
+        checks.extend(self.hooks().await?);
         checks.extend(self.scenarios().await?);
         Ok(RunReport::new(checks, &reached))
     }
@@ -135,6 +148,28 @@ impl Gate {
         let checks = sweep.checks(&seen, &recorded);
         checks.iter().for_each(|check| (self.progress)(check));
         Ok((checks, recorded))
+    }
+
+    /// The checks of the hooks alone.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub async fn check_hooks(&self) -> Result<RunReport, GateError> {
+        Ok(RunReport::new(self.hooks().await?, &BTreeSet::new()))
+    }
+
+    async fn hooks(&self) -> Result<Vec<Check>, GateError> {
+        let mut checks = Vec::new();
+        for sweep in HookSweep::ALL {
+            let folder = folder()?;
+            let bundle = self.bundle(folder.path(), sweep.character())?;
+            let offer = self.offer(Sweep::Answers, &Recorder::default());
+            let seen = self.live(&bundle.dir, offer, Story::FireHooksAndStop).await;
+            let made = sweep.checks(&seen);
+            made.iter().for_each(|check| (self.progress)(check));
+            checks.extend(made);
+        }
+        Ok(checks)
     }
 
     async fn scenarios(&self) -> Result<Vec<Check>, GateError> {
@@ -196,7 +231,7 @@ impl Gate {
         };
         let (fault, recorder) = (Arc::clone(&self.fault), recorder.clone());
         let server = move || fault(ApiServer::builder(Arc::clone(&api))).record(&recorder);
-        Offer { server: Arc::new(server), unix: false }
+        Offer { server: Arc::new(server), unix: false, hooks: Arc::clone(&self.hook_fault) }
     }
 }
 

@@ -1,16 +1,24 @@
 //! Who is judged, and what an observer from outside saw of them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use fake_interpreters::report::Report;
+use fake_interpreters::sample;
+use plugin_proto::{Method, Service};
 use tempfile::TempDir;
 use tokio::net::{TcpStream, UnixStream};
+use tower::ServiceExt as _;
 
 use crate::api::ApiServerBuilder;
-use crate::supervisor::{EventKind, EventLog, LogRecord, Supervisor, Timeouts};
+use crate::supervisor::{
+    BoxHookService, Cause, EventKind, EventLog, HookCall, HookLayer, HookVerdict, Hooks, LogRecord,
+    Supervisor, Timeouts,
+};
 
 /// What a supervisor is to do with a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +29,8 @@ pub enum Story {
     LaunchAndWait,
     /// Launch it, check its health, stop it.
     LaunchCheckAndStop,
+    /// Launch it, fire every unary hook with its generated request, stop it.
+    FireHooksAndStop,
 }
 
 /// How the API is offered to the plugin.
@@ -30,6 +40,21 @@ pub struct Offer {
     pub server: Arc<dyn Fn() -> ApiServerBuilder + Send + Sync>,
     /// On a Unix socket instead of TCP.
     pub unix: bool,
+    /// Wraps the hooks, for saboteurs; a supervisor without a place for it ignores it.
+    pub hooks: HookLayer,
+}
+
+/// What the caller of a hook got from the supervisor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HookSeen {
+    /// The hook.
+    pub hook: &'static str,
+    /// The plugin's answer as it was handed over, encoded; or why there is none.
+    pub answer: Result<Bytes, String>,
+    /// What the server goes on with, in the words of `decisions.tsv`.
+    pub decision: String,
+    /// What is told of a failure or a refusal.
+    pub failure: Option<String>,
 }
 
 /// A supervisor under test.
@@ -48,6 +73,8 @@ pub struct Observation {
     pub launch: Result<(), String>,
     /// The health check, if the story has one.
     pub health: Option<Result<(), String>>,
+    /// The hooks that were fired, if the story has them.
+    pub hooks: Vec<HookSeen>,
     /// What the supervisor says that happened.
     pub events: Vec<EventKind>,
     /// How the process ended, in words.
@@ -74,6 +101,7 @@ impl Observation {
             bundle: bundle.to_owned(),
             launch: Err(fault.clone()),
             health: None,
+            hooks: Vec::new(),
             events: Vec::new(),
             exit: None,
             launch_time: patience,
@@ -119,10 +147,14 @@ impl Subject for KitSupervisor {
         let events = EventLog::default();
         let log = Arc::new(std::sync::Mutex::new(Vec::new()));
         let sink = Arc::clone(&log);
-        let Offer { server, unix } = offer;
+        let Offer { server, unix, hooks: fault } = offer;
+        let answers = Answers::default();
+        let seen = answers.clone();
         let mut builder = Supervisor::builder(bundle)
             .api_server(move || server())
             .timeouts(self.timeouts)
+            .hook_layer(move |inner| fault(inner))
+            .hook_layer(move |inner| seen.around(inner))
             .events(&events)
             .log(Arc::new(move |record| {
                 if let Ok(mut log) = sink.lock() {
@@ -135,12 +167,15 @@ impl Subject for KitSupervisor {
         let start = Instant::now();
         let launched = builder.launch().await;
         let launch_time = start.elapsed();
-        let mut health = None;
+        let (mut health, mut hooks) = (None, Vec::new());
         let (launch, exit) = match &launched {
             Err(error) => (Err(error.to_string()), error.exit.as_ref().map(ToString::to_string)),
             Ok(plugin) => {
                 if story == Story::LaunchCheckAndStop {
                     health = Some(plugin.health_check().await.map_err(|error| error.to_string()));
+                }
+                if story == Story::FireHooksAndStop {
+                    hooks = fire_all(plugin.hooks(), &answers).await;
                 }
                 let ended = match story {
                     Story::LaunchAndWait => {
@@ -151,7 +186,9 @@ impl Subject for KitSupervisor {
                             Err(_) => plugin.shutdown().await,
                         }
                     }
-                    Story::LaunchAndStop | Story::LaunchCheckAndStop => plugin.shutdown().await,
+                    Story::LaunchAndStop
+                    | Story::LaunchCheckAndStop
+                    | Story::FireHooksAndStop => plugin.shutdown().await,
                 };
                 (Ok(()), ended.exit.map(|exit| exit.to_string()))
             }
@@ -164,6 +201,7 @@ impl Subject for KitSupervisor {
             bundle: bundle.to_owned(),
             launch,
             health,
+            hooks,
             events: events.kinds(),
             exit,
             launch_time,
@@ -173,6 +211,66 @@ impl Subject for KitSupervisor {
             left,
             folder: None,
         }
+    }
+}
+
+/// Fires every unary hook, one after the other.
+async fn fire_all(hooks: &Hooks, answers: &Answers) -> Vec<HookSeen> {
+    let mut seen = Vec::new();
+    for hook in Service::PluginHooks.methods().filter(|hook| hook.is_unary()) {
+        let fired = hooks.fire(hook, sample::request(hook)).await;
+        let answer = answers.take(hook);
+        seen.push(match fired {
+            Err(error) => HookSeen {
+                hook: hook.name,
+                answer: Err(error.to_string()),
+                decision: String::new(),
+                failure: Some(error.to_string()),
+            },
+            Ok(fired) => {
+                let (decision, refusal) = match fired.verdict {
+                    HookVerdict::Error(error) => ("error".to_owned(), Some(error)),
+                    verdict => match fired.value {
+                        Some(value) => (format!("{verdict} {value}"), None),
+                        None => (verdict.to_string(), None),
+                    },
+                };
+                let failure = match fired.cause {
+                    Cause::Failed(error) => Some(error.to_string()),
+                    Cause::Answered | Cause::NotImplemented => refusal,
+                };
+                HookSeen { hook: hook.name, answer, decision, failure }
+            }
+        });
+    }
+    seen
+}
+
+/// The last answer of each hook, as it is handed to the typed methods.
+#[derive(Debug, Clone, Default)]
+struct Answers(Arc<Mutex<BTreeMap<&'static str, Result<Bytes, String>>>>);
+
+impl Answers {
+    fn around(&self, inner: BoxHookService) -> BoxHookService {
+        let answers = self.clone();
+        BoxHookService::new(tower::service_fn(move |call: HookCall| {
+            let (answers, inner, hook) = (answers.clone(), inner.clone(), call.method.name);
+            async move {
+                let answer = inner.oneshot(call).await;
+                let kept = answer.clone().map_err(|status| status.to_string());
+                answers.lock().insert(hook, kept);
+                answer
+            }
+        }))
+    }
+
+    fn take(&self, hook: &Method) -> Result<Bytes, String> {
+        let answer = self.lock().remove(hook.name);
+        answer.unwrap_or_else(|| Err("no call was made".to_owned()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Result<Bytes, String>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -1,0 +1,262 @@
+//! `run`.
+
+use std::collections::BTreeSet;
+use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use plugin_conformance::api::mock::MockFile;
+use plugin_conformance::host::{Answers, Host, HookLine, Trace, Watch};
+use plugin_conformance::supervisor::{Level, LogRecord, LogSink};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+
+use super::Failure;
+use super::args::RunArguments;
+
+const HELP: &str = "\
+  HOOK {JSON}        fire a hook at every plugin that implements it
+  ID: HOOK {JSON}    fire it at one plugin
+  hooks              which plugin implements what
+  status             the plugins and their states
+  restart [ID]       stop and start one plugin, or all
+  quit               stop, as Ctrl-C does";
+
+pub(super) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
+    let trace = Trace::to_files(arguments.events.as_deref(), arguments.trace.as_deref())?;
+    let answers = match &arguments.mocks {
+        Some(file) => Answers::Mocks(MockFile::load(file)?),
+        None => Answers::Generated,
+    };
+    // Before anything is started: whoever sees it may send the signal at once.
+    let mut interrupts = Interrupts::new()?;
+    let starting = Host::builder(&arguments.dirs)
+        .answers(answers)
+        .server_version(&arguments.version)
+        .unix_sockets(arguments.unix)
+        .sessions(arguments.session)
+        .listen(arguments.listen)
+        .log(printer(arguments.verbose))
+        .trace(&trace)
+        .start();
+    let host = tokio::select! {
+        host = starting => host?,
+        // Dropped, what was started is undone.
+        () = interrupts.next() => return Ok(ExitCode::SUCCESS),
+    };
+    let mut failed = false;
+    for (id, launched) in host.launched() {
+        match launched {
+            Ok(()) => say(&format!("{id}  active at http://{}/plugins/{id}/", host.address())),
+            Err(error) => {
+                failed = true;
+                complain(&format!("{id}  {error}"));
+            }
+        }
+    }
+    if failed && !arguments.watch {
+        host.stop().await?;
+        return Ok(ExitCode::FAILURE);
+    }
+    for line in &arguments.call {
+        tokio::select! {
+            fired = fire(&host, line) => failed |= !fired,
+            () = interrupts.next() => return end(host, interrupts, failed).await,
+        }
+    }
+    if !arguments.once {
+        let watch = arguments.watch.then(|| Watch::new(host.bundles())).transpose()?;
+        serve(&host, watch, &mut interrupts).await;
+        // A plugin that could not be started, or a call that failed, was told when it happened.
+        failed = false;
+    }
+    end(host, interrupts, failed).await
+}
+
+/// Until the end is asked for: changes and lines.
+async fn serve(host: &Host, mut watch: Option<Watch>, interrupts: &mut Interrupts) {
+    let mut lines = Some(lines());
+    if io::stdin().is_terminal() {
+        say("type a hook, or `help`; Ctrl-C stops");
+    }
+    loop {
+        let changed = async {
+            match &mut watch {
+                Some(watch) => watch.changed().await.unwrap_or_default(),
+                None => std::future::pending().await,
+            }
+        };
+        let line = async {
+            match &mut lines {
+                Some(lines) => lines.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let happened = tokio::select! {
+            () = interrupts.next() => return,
+            changed = changed => Happened::Changed(changed),
+            line = line => Happened::Typed(line),
+        };
+        let deed = async {
+            match &happened {
+                Happened::Changed(bundles) => {
+                    for id in bundles.iter().filter_map(|bundle| host.id_of(bundle)) {
+                        say(&format!("{id}  changed"));
+                        restart(host, &id).await;
+                    }
+                }
+                Happened::Typed(line) => command(host, line.as_deref().unwrap_or_default()).await,
+            }
+        };
+        tokio::select! {
+            () = deed => {}
+            () = interrupts.next() => return,
+        }
+        match happened {
+            Happened::Typed(Some(line)) if matches!(line.trim(), "quit" | "exit") => return,
+            // Nobody types any more: only a signal ends it.
+            Happened::Typed(None) => lines = None,
+            Happened::Typed(Some(_)) | Happened::Changed(_) => {}
+        }
+    }
+}
+
+enum Happened {
+    Changed(BTreeSet<PathBuf>),
+    Typed(Option<String>),
+}
+
+async fn command(host: &Host, line: &str) {
+    let line = line.trim();
+    let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+    match word {
+        "" | "quit" | "exit" => {}
+        "help" => say(HELP),
+        "hooks" => {
+            for (id, hooks) in host.hooks() {
+                say(&format!("{id}  {}", hooks.join(" ")));
+            }
+        }
+        "status" => {
+            for status in host.statuses() {
+                let error = Some(status.error).filter(|error| !error.is_empty());
+                let error = error.map(|error| format!("  {error}")).unwrap_or_default();
+                say(&format!("{}  {}{error}", status.id, status.state));
+            }
+        }
+        "restart" => {
+            let named = rest.trim().to_lowercase();
+            for status in host.statuses() {
+                if named.is_empty() || named == status.id {
+                    restart(host, &status.id).await;
+                }
+            }
+        }
+        _ => match line.parse() {
+            Ok(line) => {
+                fire(host, &line).await;
+            }
+            Err(error) => complain(&error.to_string()),
+        },
+    }
+}
+
+async fn restart(host: &Host, id: &str) {
+    match host.restart(id).await {
+        Ok(()) => say(&format!("{id}  restarted")),
+        Err(error) => complain(&format!("{id}  {error}")),
+    }
+}
+
+/// Fires a hook and prints what came of it. False if a plugin failed, or none was asked.
+async fn fire(host: &Host, line: &HookLine) -> bool {
+    match host.fire(line).await {
+        Ok(fired) => {
+            let mut well = true;
+            for (id, fired) in fired {
+                say(&format!("{id}  {fired}"));
+                well &= fired.cause == plugin_conformance::supervisor::Cause::Answered;
+            }
+            well
+        }
+        Err(error) => {
+            complain(&error.to_string());
+            false
+        }
+    }
+}
+
+/// Stops in order; a second signal stops at once.
+async fn end(host: Host, mut interrupts: Interrupts, failed: bool) -> Result<ExitCode, Failure> {
+    tokio::select! {
+        stopped = host.stop() => stopped?,
+        () = interrupts.next() => {
+            complain("stopped at once; what the plugins had under way is lost");
+            host.kill().await;
+            return Ok(ExitCode::FAILURE);
+        }
+    }
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// SIGINT and SIGTERM.
+struct Interrupts {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupts {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// The lines of standard input. The thread that reads them cannot be stopped, and ends with the
+/// program.
+fn lines() -> mpsc::Receiver<String> {
+    let (sender, lines) = mpsc::channel(16);
+    std::thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            let Ok(line) = line else { return };
+            if sender.blocking_send(line).is_err() {
+                return;
+            }
+        }
+    });
+    lines
+}
+
+/// Prints the plugins' logs: plugin, level, message.
+fn printer(verbose: bool) -> LogSink {
+    let least = if verbose { Level::Trace } else { Level::Info };
+    Arc::new(move |record: LogRecord| {
+        if record.level >= least {
+            let level = format!("{:?}", record.level).to_lowercase();
+            let fields = match record.fields.is_empty() {
+                true => String::new(),
+                false => format!(" {}", serde_json::Value::from(record.fields)),
+            };
+            say(&format!("{}  {level:<5} {}{fields}", record.plugin_id, record.message));
+        }
+    })
+}
+
+/// A line on standard output. Who has closed it does not want to know.
+fn say(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
+fn complain(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
+}

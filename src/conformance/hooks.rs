@@ -1,0 +1,141 @@
+//! Two checks per hook: its request and its answer cross byte for byte, and its failure has the
+//! outcome that the contract says.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use fake_interpreters::report::Report;
+use fake_interpreters::sample;
+use plugin_proto::prost::Message as _;
+use plugin_proto::{ErrorChannel, Method, Service, v1};
+
+use super::check::{Check, Verdict};
+use super::subject::{HookSeen, Observation};
+
+/// What the server goes on with when a hook fails, hook by hook.
+static DECISIONS: &str = include_str!("decisions.tsv");
+
+/// What the plugin does in its hooks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum HookSweep {
+    /// Each hook answers its generated response.
+    Answers,
+    /// Each hook fails: with its generated AppError where the answer has a place for one, else
+    /// with a gRPC status.
+    Failures,
+}
+
+impl HookSweep {
+    pub(super) const ALL: [Self; 2] = [Self::Answers, Self::Failures];
+
+    pub(super) const fn character(self) -> &'static str {
+        match self {
+            Self::Answers => "every-hook",
+            Self::Failures => "every-hook-errors",
+        }
+    }
+
+    /// One check per unary hook.
+    pub(super) fn checks(self, seen: &Observation) -> Vec<Check> {
+        let unary = Service::PluginHooks.methods().filter(|hook| hook.is_unary());
+        let check = |hook: &'static Method| match self {
+            Self::Answers => Check::new(
+                format!("hook.{}.answer", hook.name),
+                format!("{}: request and answer cross byte for byte", hook.name),
+                answer(hook, seen),
+            ),
+            Self::Failures => Check::new(
+                format!("hook.{}.failure", hook.name),
+                format!("{}: a failure is told, and has the documented outcome", hook.name),
+                failure(hook, seen),
+            ),
+        };
+        unary.map(check).collect()
+    }
+}
+
+fn found<'a>(hook: &Method, seen: &'a Observation) -> Result<&'a HookSeen, String> {
+    let found = seen.hooks.iter().find(|found| found.hook == hook.name);
+    found.ok_or_else(|| match &seen.launch {
+        Ok(()) => "the supervisor did not fire the hook".to_owned(),
+        Err(error) => format!("the hook could not be fired: {error}"),
+    })
+}
+
+fn answer(hook: &'static Method, seen: &Observation) -> Verdict {
+    let fired = found(hook, seen)?;
+    arrived(hook, seen.report.as_ref().map_err(Clone::clone)?)?;
+    let got = fired.answer.clone().map_err(|error| format!("the caller got an error: {error}"))?;
+    // The one answer that is not generated: the plugin must say which hooks it has.
+    if hook.name == "Implemented" {
+        let got = v1::ImplementedResponse::decode(got).map_err(|error| error.to_string())?;
+        let missing = Service::PluginHooks.methods().filter(|hook| hook.name != "Implemented");
+        let missing: Vec<_> = missing
+            .map(|hook| hook.name)
+            .filter(|name| !got.hooks.iter().any(|hook| hook == name))
+            .collect();
+        return match missing.is_empty() {
+            true => Ok(String::new()),
+            false => Err(format!("the caller got a list without {}", missing.join(", "))),
+        };
+    }
+    same("answer", hook.response, &got, &sample::response(hook))
+}
+
+/// The plugin was asked what the caller asked.
+fn arrived(hook: &'static Method, report: &Report) -> Result<(), String> {
+    let expected = sample::request(hook);
+    let mut last = None;
+    for call in report.hook_calls.iter().filter(|call| call.hook == hook.name) {
+        let Some(request) = &call.request_hex else { continue };
+        let request = hex::decode(request).map_err(|error| format!("the report: {error}"))?;
+        if request == expected {
+            return Ok(());
+        }
+        last = Some(Bytes::from(request));
+    }
+    match last {
+        Some(request) => same("request", hook.request, &request, &expected).map(drop),
+        None => Err("the call did not arrive at the plugin".to_owned()),
+    }
+}
+
+fn same(what: &str, message: &str, got: &Bytes, expected: &Bytes) -> Verdict {
+    if got == expected {
+        return Ok(String::new());
+    }
+    Err(format!(
+        "the {what} is another {message} than was sent: {} bytes, not {}",
+        got.len(),
+        expected.len()
+    ))
+}
+
+fn failure(hook: &'static Method, seen: &Observation) -> Verdict {
+    let fired = found(hook, seen)?;
+    if hook.name == "Implemented" {
+        // A plugin whose Implemented fails is never active; `implemented.*` look at that.
+        return Ok("answered, so that the plugin can be launched".to_owned());
+    }
+    let expected = decision_on_failure(hook, hook.error_channel == ErrorChannel::Embedded)?;
+    if fired.decision != expected {
+        return Err(format!("the outcome is {:?}, not {expected:?}", fired.decision));
+    }
+    let told = fired.failure.as_deref().unwrap_or_default();
+    let error = sample::app_error(hook);
+    match told.contains(&error.id) {
+        true => Ok(String::new()),
+        false => Err(format!("nothing tells of {:?}: {told:?}", error.id)),
+    }
+}
+
+/// The column `error` of the table, or `failure`.
+fn decision_on_failure(hook: &Method, error: bool) -> Result<&'static str, String> {
+    let lines = DECISIONS.lines().filter(|line| !line.starts_with('#'));
+    let rows: BTreeMap<_, Vec<_>> = lines
+        .filter_map(|line| line.split_once('\t'))
+        .map(|(hook, columns)| (hook, columns.split('\t').collect()))
+        .collect();
+    let columns = rows.get(hook.name).ok_or("the table of decisions has no such hook")?;
+    columns.get(if error { 2 } else { 1 }).copied().ok_or_else(|| "a short row".to_owned())
+}
