@@ -56,8 +56,7 @@ pub(super) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
         }
     }
     if failed && !arguments.watch {
-        host.stop().await?;
-        return Ok(ExitCode::FAILURE);
+        return end(host, interrupts, failed).await;
     }
     for line in &arguments.call {
         tokio::select! {
@@ -189,15 +188,18 @@ async fn fire(host: &Host, line: &HookLine) -> bool {
 
 /// Stops in order; a second signal stops at once.
 async fn end(host: Host, mut interrupts: Interrupts, failed: bool) -> Result<ExitCode, Failure> {
-    tokio::select! {
-        stopped = host.stop() => stopped?,
+    let stopped = tokio::select! {
+        stopped = host.stop() => stopped,
         () = interrupts.next() => {
             complain("stopped at once; what the plugins had under way is lost");
             host.kill().await;
             return Ok(ExitCode::FAILURE);
         }
+    };
+    if let Err(error) = &stopped {
+        complain(&error.to_string());
     }
-    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if failed || stopped.is_err() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// SIGINT and SIGTERM.

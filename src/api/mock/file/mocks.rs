@@ -68,6 +68,11 @@ impl MockFile {
         self.otherwise
     }
 
+    /// Whether a mock in the file answers calls of this RPC.
+    pub fn answers(&self, rpc: &str) -> bool {
+        self.mocks.iter().any(|mock| mock.method.name == rpc)
+    }
+
     /// An API with these mocks, which have had no calls yet. `version` is what `GetServerVersion`
     /// answers where answers are generated.
     pub fn api(&self, version: &str) -> MockApi {

@@ -1,0 +1,316 @@
+//! The host itself.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt as _;
+use futures::future::join_all;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::answers::Answering;
+use super::plugins::{Plugins, UserSessions};
+use super::{HookLine, HostBuilder, Trace, TraceError, TraceLayer};
+use crate::api::ApiServer;
+use crate::api::mock::Unverified;
+use crate::supervisor::{
+    Environment, EnvironmentError, FireError, Fired, HttpFront, ListenError, PluginState,
+};
+
+/// Replies over HTTP that are under way when the host stops have this long.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Plugins, an API behind them, and HTTP in front of them.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use plugin_conformance::host::Host;
+///
+/// let host = Host::builder(["plugins/com.example.hello"]).start().await?;
+/// for (id, launched) in host.launched() {
+///     match launched {
+///         Ok(()) => println!("http://{}/plugins/{id}/", host.address()),
+///         Err(error) => eprintln!("{error}"),
+///     }
+/// }
+/// for (id, fired) in host.fire(&"OnConfigurationChange".parse()?).await? {
+///     println!("{id}: {fired}");
+/// }
+/// host.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Host {
+    environment: Environment,
+    front: HttpFront,
+    answering: Answering,
+    launched: Vec<(String, Result<(), String>)>,
+    trace: Trace,
+    /// Ends the tasks that follow the plugins' events.
+    ended: CancellationToken,
+    followers: TaskTracker,
+}
+
+/// A host cannot be started.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// A bundle cannot be taken in.
+    #[error(transparent)]
+    Plugin(#[from] EnvironmentError),
+    /// HTTP cannot be served.
+    #[error("cannot serve HTTP: {0}")]
+    Listen(#[from] ListenError),
+}
+
+/// A host has stopped, and not all is well.
+#[derive(Debug, thiserror::Error)]
+pub enum StopError {
+    /// The plugins made other calls than the mocks expect.
+    #[error(transparent)]
+    Mocks(#[from] Unverified),
+    /// The trace is not whole.
+    #[error(transparent)]
+    Trace(#[from] TraceError),
+}
+
+/// Why a hook was fired at nobody.
+#[derive(Debug, thiserror::Error)]
+pub enum FireLineError {
+    /// There is no such hook, or no such request.
+    #[error(transparent)]
+    Fire(#[from] FireError),
+    /// The named plugin is unknown, or does not run.
+    #[error(transparent)]
+    Plugin(#[from] EnvironmentError),
+    /// No plugin runs.
+    #[error("no plugin runs")]
+    Nobody,
+}
+
+/// How a plugin is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PluginSummary {
+    /// Its id.
+    pub id: String,
+    /// Its state in a word or two.
+    pub state: &'static str,
+    /// Why its last launch or life failed; empty if it did not.
+    pub error: String,
+}
+
+impl Host {
+    /// Begins to describe a host of the plugins in these folders.
+    pub fn builder(bundles: impl IntoIterator<Item = impl AsRef<Path>>) -> HostBuilder {
+        HostBuilder::new(bundles.into_iter().map(|dir| dir.as_ref().to_owned()).collect())
+    }
+
+    pub(super) async fn start(builder: HostBuilder) -> Result<Self, HostError> {
+        let answering = Answering::new(&builder.answers, &builder.server_version);
+        let environment = environment(&builder, &answering)?;
+        for dir in HostBuilder::bundle_paths(builder.bundles.iter().map(PathBuf::as_path)) {
+            environment.add(&dir).await?;
+        }
+        // Before the plugins: an address that is taken is told at once.
+        let front = HttpFront::builder(Arc::new(Plugins(environment.clone())))
+            .sessions(Arc::new(UserSessions(builder.sessions)))
+            .listen(builder.listen)
+            .start()
+            .await?;
+        let mut host = Self {
+            environment,
+            front,
+            answering,
+            launched: Vec::new(),
+            trace: builder.trace,
+            ended: CancellationToken::new(),
+            followers: TaskTracker::new(),
+        };
+        host.follow();
+        let launches = host.environment.ids().into_iter().map(|id| async {
+            let launched = host.environment.activate(&id).await;
+            (id, launched.map(|_| ()).map_err(|error| error.to_string()))
+        });
+        host.launched = join_all(launches).await;
+        Ok(host)
+    }
+
+    /// Writes the plugins' events to the trace.
+    fn follow(&self) {
+        if !self.trace.is_on() {
+            return;
+        }
+        for id in self.environment.ids() {
+            let Some(events) = self.environment.events(&id) else { continue };
+            let (trace, ended) = (self.trace.clone(), self.ended.clone());
+            self.followers.spawn(async move {
+                let mut reader = events.reader();
+                while let Some(event) = ended.run_until_cancelled(reader.next()).await {
+                    trace.life(&id, &event);
+                }
+                // What happened up to the end is all there.
+                while let Some(event) = reader.next().now_or_never() {
+                    trace.life(&id, &event);
+                }
+            });
+        }
+    }
+
+    /// How the first launch of each plugin went, in the order of the folders; an error is a text for
+    /// the plugin's author.
+    pub fn launched(&self) -> impl Iterator<Item = (&str, Result<(), &str>)> {
+        self.launched.iter().map(|(id, launched)| {
+            (id.as_str(), launched.as_ref().map(|()| ()).map_err(String::as_str))
+        })
+    }
+
+    /// Where HTTP is served.
+    pub fn address(&self) -> SocketAddr {
+        self.front.address()
+    }
+
+    /// The plugins themselves.
+    pub fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    /// The plugins' folders.
+    pub fn bundles(&self) -> Vec<PathBuf> {
+        let ids = self.environment.ids();
+        ids.iter().filter_map(|id| Some(self.environment.info(id)?.bundle)).collect()
+    }
+
+    /// The plugin in this folder.
+    pub fn id_of(&self, bundle: &Path) -> Option<String> {
+        let mut ids = self.environment.ids().into_iter();
+        ids.find(|id| self.environment.info(id).is_some_and(|info| info.bundle == bundle))
+    }
+
+    /// Which plugin implements which hooks; only those that run.
+    pub fn hooks(&self) -> Vec<(String, Vec<String>)> {
+        let hooks = |id: String| {
+            let hooks = self.environment.hooks(&id).ok()?;
+            Some((id, hooks.implemented_hooks().map(str::to_owned).collect()))
+        };
+        self.environment.ids().into_iter().filter_map(hooks).collect()
+    }
+
+    /// How the plugins are.
+    pub fn statuses(&self) -> Vec<PluginSummary> {
+        let summary = |id: String| PluginSummary {
+            state: match self.environment.states(&id).map(|states| *states.borrow()) {
+                Some(PluginState::Starting) => "starting",
+                Some(PluginState::Running) => "running",
+                Some(PluginState::FailedToStart) => "failed to start",
+                Some(PluginState::FailedToStayRunning) => "failed to stay running",
+                Some(PluginState::Stopping) => "stopping",
+                Some(PluginState::NotRunning) | None => "not running",
+            },
+            error: self.environment.last_error(&id).unwrap_or_default(),
+            id,
+        };
+        self.environment.ids().into_iter().map(summary).collect()
+    }
+
+    /// Stops a plugin if it runs, and starts it with what its folder holds now.
+    ///
+    /// # Errors
+    /// As [`Environment::restart`].
+    pub async fn restart(&self, plugin_id: &str) -> Result<(), EnvironmentError> {
+        self.environment.restart(plugin_id).await
+    }
+
+    /// Fires a hook at the plugin that the line names, else at every one that runs and implements it,
+    /// or at all that run if none does. In the order of the folders, one after the other.
+    ///
+    /// # Errors
+    /// [`FireLineError`]: there is nothing to fire, or nobody to fire it at.
+    pub async fn fire(&self, line: &HookLine) -> Result<Vec<(String, Fired)>, FireLineError> {
+        let mut asked = Vec::new();
+        match &line.plugin {
+            Some(id) => asked.push((id.clone(), self.environment.hooks(id)?)),
+            None => {
+                for id in self.environment.ids() {
+                    if let Ok(hooks) = self.environment.hooks(&id) {
+                        asked.push((id, hooks));
+                    }
+                }
+                if asked.iter().any(|(_, hooks)| hooks.implements(&line.hook)) {
+                    asked.retain(|(_, hooks)| hooks.implements(&line.hook));
+                }
+            }
+        }
+        if asked.is_empty() {
+            return Err(FireLineError::Nobody);
+        }
+        let mut fired = Vec::new();
+        for (id, hooks) in asked {
+            fired.push((id, hooks.fire_json(&line.hook, &line.request).await?));
+        }
+        Ok(fired)
+    }
+
+    /// Stops in order: HTTP, then the plugins, each before its API. Nothing is left afterwards.
+    ///
+    /// # Errors
+    /// [`StopError`]: everything has stopped, but the mocks or the trace have something to say.
+    pub async fn stop(&self) -> Result<(), StopError> {
+        self.front.stop(DRAIN).await;
+        self.environment.shutdown().await;
+        self.finish().await
+    }
+
+    /// Kills the plugins at once, and waits until nothing is left.
+    pub async fn kill(&self) {
+        let ids = self.environment.ids();
+        let lives = ids.iter().filter_map(|id| self.environment.supervisor(id));
+        join_all(lives.map(|life| async move { life.kill().await })).await;
+        self.front.stop(Duration::ZERO).await;
+        self.environment.shutdown().await;
+        if let Err(error) = self.finish().await {
+            tracing::warn!(%error, "the host was killed");
+        }
+    }
+
+    async fn finish(&self) -> Result<(), StopError> {
+        self.ended.cancel();
+        self.followers.close();
+        self.followers.wait().await;
+        self.trace.finish()?;
+        Ok(self.answering.verify()?)
+    }
+}
+
+/// The plugins' environment, with this host's answers and trace.
+fn environment(
+    builder: &HostBuilder,
+    answering: &Answering,
+) -> Result<Environment, EnvironmentError> {
+    let answering = answering.clone();
+    let (trace, unix, timeouts) = (builder.trace.clone(), builder.unix, builder.timeouts);
+    let mut environment = Environment::builder()
+        .api(move |plugin| answering.to_plugin(plugin.id()))
+        .launch(move |plugin, launch| {
+            let mut launch = launch.timeouts(timeouts);
+            if unix {
+                launch = launch.api_on_unix_socket();
+            }
+            if trace.is_on() {
+                let layer = TraceLayer::new(&trace, plugin.id());
+                launch = launch.hook_layer(move |inner| layer.around_hooks(inner));
+            }
+            launch
+        })
+        .keeper(builder.keeper)
+        .log(Arc::clone(&builder.log))
+        .server_version(&builder.server_version);
+    if builder.trace.is_on() {
+        let trace = builder.trace.clone();
+        environment = environment.api_server(move |plugin, api| {
+            ApiServer::builder(api).call_layer(TraceLayer::new(&trace, plugin.id()))
+        });
+    }
+    environment.build()
+}
