@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::hook_report::{HookCallReport, HookEnd, HttpReport, ReplyEnd, RequestEnd};
+
 /// The report's file name; it stands beside the script.
 pub const FILE_NAME: &str = "report.json";
 
@@ -50,6 +52,11 @@ pub struct Report {
     pub calls: Vec<CallReport>,
     /// Hooks received, in that order.
     pub hooks: Vec<String>,
+    /// The unary hooks among them, with their requests; none that a [driver](crate::control)
+    /// decided, which knows them.
+    pub hook_calls: Vec<HookCallReport>,
+    /// The calls of `ServeHTTP`, in the order of their arrival; none that a driver decided.
+    pub http: Vec<HttpReport>,
     /// What `repeat_call` measured.
     pub repeat: Vec<RepeatReport>,
     /// Process ids of grandchildren.

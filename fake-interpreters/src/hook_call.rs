@@ -1,0 +1,41 @@
+//! One call of a unary hook, in the report.
+
+use plugin_proto::Method;
+
+use crate::report::{HookCallReport, HookEnd};
+use crate::reporter::Reporter;
+
+/// Notes that the call was cancelled if it is dropped before it was answered.
+pub(crate) struct HookCall {
+    reporter: Reporter,
+    /// Its place in the report.
+    at: usize,
+    answered: bool,
+}
+
+impl HookCall {
+    pub(crate) fn begin(reporter: &Reporter, hook: &Method, request: &[u8]) -> Self {
+        let at = reporter.update(|report| {
+            let at = report.hook_calls.len();
+            report.hook_calls.push(HookCallReport::new(hook.name, request, at));
+            at
+        });
+        Self { reporter: reporter.clone(), at, answered: false }
+    }
+
+    /// The answer is on its way.
+    pub(crate) fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for HookCall {
+    fn drop(&mut self) {
+        let end = if self.answered { HookEnd::Answered } else { HookEnd::Cancelled };
+        self.reporter.update_unless_complete(|report| {
+            if let Some(call) = report.hook_calls.get_mut(self.at) {
+                call.end = end;
+            }
+        });
+    }
+}
