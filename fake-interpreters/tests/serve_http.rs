@@ -22,7 +22,11 @@ fn message(path: &str, body: &str, complete: bool) -> v1::ServeHttpRequest {
         content_length: -1,
         ..v1::ServeHttpRequestInit::default()
     };
-    v1::ServeHttpRequest { init: Some(init), body_chunk: body.to_owned().into(), body_complete: complete }
+    v1::ServeHttpRequest {
+        init: Some(init),
+        body_chunk: body.to_owned().into(),
+        body_complete: complete,
+    }
 }
 
 fn chunk(body: &str, complete: bool) -> v1::ServeHttpRequest {
@@ -35,8 +39,8 @@ async fn open(
 ) -> Result<Streaming<Bytes>, Status> {
     use futures::StreamExt as _;
     let method = Method::by_name(Service::PluginHooks, "ServeHTTP").unwrap();
-    let mut client = tonic::client::Grpc::new(channel.clone())
-        .max_decoding_message_size(wire::MAX_MESSAGE);
+    let mut client =
+        tonic::client::Grpc::new(channel.clone()).max_decoding_message_size(wire::MAX_MESSAGE);
     client.ready().await.unwrap();
     let path = http::uri::PathAndQuery::from_static(method.path);
     let request = request.map(|message| Bytes::from(message.encode_to_vec()));
@@ -97,8 +101,10 @@ async fn an_application() {
     let (bundle, mut plugin, channel) = start("http-app").await;
     let (reply, failed) = get(&channel, "/api/large?x=1").await;
     assert!(failed.is_none());
-    let shape: Vec<_> =
-        reply.iter().map(|part| (status(part), part.body_chunk.len(), part.body_complete)).collect();
+    let shape: Vec<_> = reply
+        .iter()
+        .map(|part| (status(part), part.body_chunk.len(), part.body_complete))
+        .collect();
     assert_eq!(shape, [(Some(200), 65536, false), (None, 36864, true)]);
     let body: Vec<u8> = reply.iter().flat_map(|part| part.body_chunk.clone()).collect();
     assert_eq!(body, sample::letters(0, 102_400));
@@ -153,7 +159,8 @@ async fn an_echo_comes_chunk_by_chunk() {
 #[tokio::test]
 async fn what_a_request_does_wrong_is_noted() {
     let (bundle, mut plugin, channel) = start("http-app").await;
-    let request = vec![message("/hello", "a", false), message("/x", "b", true), chunk("late", false)];
+    let request =
+        vec![message("/hello", "a", false), message("/x", "b", true), chunk("late", false)];
     let (reply, failed) = exchange(&channel, request).await;
     assert_eq!((status(&reply[0]), failed.is_none()), (Some(200), true));
     let (reply, _) = exchange(&channel, vec![message("/hello", "cut", false)]).await;
@@ -167,9 +174,10 @@ async fn what_a_request_does_wrong_is_noted() {
     let (send, request) = tokio::sync::mpsc::unbounded_channel();
     send.send(message("/hello", "given up", false)).unwrap();
     let other = channel.clone();
-    let call = tokio::spawn(async move {
-        open(&other, UnboundedReceiverStream::new(request)).await.map(drop)
-    });
+    let call =
+        tokio::spawn(
+            async move { open(&other, UnboundedReceiverStream::new(request)).await.map(drop) },
+        );
     report_where(&bundle.path(), |report| report.http.len() == 3).await;
     call.abort();
     let wanted = |report: &fake_interpreters::Report| {
