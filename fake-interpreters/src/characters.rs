@@ -90,6 +90,7 @@ characters! {
     "leaks-open-call"
     "crash-in-hook"
     "hang-in-hook"
+    "blocks-thread-later"
     "http-misbehaves"
     "hang-in-on-deactivate"
     "ignores-sigterm"

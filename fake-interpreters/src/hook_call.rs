@@ -2,14 +2,15 @@
 
 use plugin_proto::Method;
 
+use crate::hook_report::MOST_CALLS;
 use crate::report::{HookCallReport, HookEnd};
 use crate::reporter::Reporter;
 
 /// Notes that the call was cancelled if it is dropped before it was answered.
 pub(crate) struct HookCall {
     reporter: Reporter,
-    /// Its place in the report.
-    at: usize,
+    /// Its place in the report; none when that is full.
+    at: Option<usize>,
     answered: bool,
 }
 
@@ -17,8 +18,10 @@ impl HookCall {
     pub(crate) fn begin(reporter: &Reporter, hook: &Method, request: &[u8]) -> Self {
         let at = reporter.update(|report| {
             let at = report.hook_calls.len();
-            report.hook_calls.push(HookCallReport::new(hook.name, request, at));
-            at
+            (at < MOST_CALLS).then(|| {
+                report.hook_calls.push(HookCallReport::new(hook.name, request));
+                at
+            })
         });
         Self { reporter: reporter.clone(), at, answered: false }
     }
@@ -32,8 +35,9 @@ impl HookCall {
 impl Drop for HookCall {
     fn drop(&mut self) {
         let end = if self.answered { HookEnd::Answered } else { HookEnd::Cancelled };
+        let Some(at) = self.at else { return };
         self.reporter.update_unless_complete(|report| {
-            if let Some(call) = report.hook_calls.get_mut(self.at) {
+            if let Some(call) = report.hook_calls.get_mut(at) {
                 call.end = end;
             }
         });

@@ -6,8 +6,9 @@ use serde_json::Value;
 /// The longest request that a report holds whole, in bytes.
 const LONGEST_KEPT: usize = 64 << 10;
 
-/// So many calls have their requests in the report: it is written anew at each change.
-pub(crate) const MOST_KEPT: usize = 1000;
+/// The most calls that a report tells of in each of its two lists: it is written anew at each
+/// change.
+pub(crate) const MOST_CALLS: usize = 1000;
 
 /// One call of a unary hook.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,16 +18,15 @@ pub struct HookCallReport {
     pub hook: String,
     /// The length of the request in bytes.
     pub request_bytes: u64,
-    /// The request, as hexadecimal digits; none for a request above 64 KiB, and from the 1001st
-    /// call on.
+    /// The request, as hexadecimal digits; none for a request above 64 KiB.
     pub request_hex: Option<String>,
     /// How the call ended.
     pub end: HookEnd,
 }
 
 impl HookCallReport {
-    pub(crate) fn new(hook: &str, request: &[u8], calls_before: usize) -> Self {
-        let kept = request.len() <= LONGEST_KEPT && calls_before < MOST_KEPT;
+    pub(crate) fn new(hook: &str, request: &[u8]) -> Self {
+        let kept = request.len() <= LONGEST_KEPT;
         Self {
             hook: hook.to_owned(),
             request_bytes: request.len() as u64,
@@ -116,12 +116,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn long_and_late_requests_are_told_by_their_length() {
-        let kept = HookCallReport::new("OnInstall", &[0xff; LONGEST_KEPT], MOST_KEPT - 1);
+    fn long_requests_are_told_by_their_length() {
+        let kept = HookCallReport::new("OnInstall", &[0xff; LONGEST_KEPT]);
         assert_eq!(kept.request_hex.unwrap().len(), 2 * LONGEST_KEPT);
-        for (length, before) in [(LONGEST_KEPT + 1, 0), (1, MOST_KEPT)] {
-            let told = HookCallReport::new("OnInstall", &vec![0; length], before);
-            assert_eq!((told.request_hex, told.request_bytes), (None, length as u64));
-        }
+        let told = HookCallReport::new("OnInstall", &[0xff; LONGEST_KEPT + 1]);
+        assert_eq!((told.request_hex, told.request_bytes), (None, LONGEST_KEPT as u64 + 1));
     }
 }

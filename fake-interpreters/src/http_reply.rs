@@ -84,13 +84,7 @@ impl<'a> Composer<'a> {
         let body_complete = last && !second_to_come && self.reply.end == End::Complete;
         let flush = self.reply.flush.is_on(self.chunks);
         self.chunks += 1;
-        self.send(v1::ServeHttpResponse {
-            init,
-            body_chunk: body_chunk.into(),
-            body_complete,
-            flush,
-        })
-        .await?;
+        self.send(v1::ServeHttpResponse { init, body_chunk, body_complete, flush }).await?;
         if last && second_to_come {
             let status_code = self.reply.second_init.unwrap_or_default();
             let init = Some(v1::ServeHttpResponseInit { status_code, headers: vec![] });
@@ -99,7 +93,7 @@ impl<'a> Composer<'a> {
         }
         match &self.reply.after_complete {
             Some(late) if last => {
-                let body_chunk = late.clone().into();
+                let body_chunk = late.clone();
                 self.send(v1::ServeHttpResponse { body_chunk, ..Default::default() }).await
             }
             _ => Ok(()),

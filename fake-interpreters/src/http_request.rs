@@ -7,6 +7,7 @@ use plugin_proto::prost_reflect::{DynamicMessage, SerializeOptions};
 use plugin_proto::{MessageType, PACKAGE, v1};
 use tonic::{Status, Streaming};
 
+use crate::hook_report::MOST_CALLS;
 use crate::report::{HttpReport, ReplyEnd, RequestEnd};
 use crate::reporter::Reporter;
 
@@ -14,14 +15,18 @@ use crate::reporter::Reporter;
 #[derive(Clone)]
 pub(crate) struct HttpRecord {
     reporter: Reporter,
-    at: usize,
+    /// None when the report is full.
+    at: Option<usize>,
 }
 
 impl HttpRecord {
     pub(crate) fn begin(reporter: &Reporter) -> Self {
         let at = reporter.update(|report| {
-            report.http.push(HttpReport::default());
-            report.http.len() - 1
+            let at = report.http.len();
+            (at < MOST_CALLS).then(|| {
+                report.http.push(HttpReport::default());
+                at
+            })
         });
         Self { reporter: reporter.clone(), at }
     }
@@ -29,7 +34,7 @@ impl HttpRecord {
     /// Changes the entry, which is written with the next event.
     pub(crate) fn note(&self, change: impl FnOnce(&mut HttpReport)) {
         self.reporter.note(|report| {
-            if let Some(call) = report.http.get_mut(self.at) {
+            if let Some(call) = self.at.and_then(|at| report.http.get_mut(at)) {
                 change(call);
             }
         });
@@ -38,7 +43,7 @@ impl HttpRecord {
     /// Changes the entry, which is written soon.
     fn event(&self, change: impl FnOnce(&mut HttpReport)) {
         self.reporter.update_unless_complete(|report| {
-            if let Some(call) = report.http.get_mut(self.at) {
+            if let Some(call) = self.at.and_then(|at| report.http.get_mut(at)) {
                 change(call);
             }
         });
@@ -61,7 +66,7 @@ pub(crate) struct HttpRequest {
     init: v1::ServeHttpRequestInit,
     begun: bool,
     complete: bool,
-    over: bool,
+    over: Option<RequestEnd>,
 }
 
 impl HttpRequest {
@@ -74,7 +79,7 @@ impl HttpRequest {
             init: v1::ServeHttpRequestInit::default(),
             begun: false,
             complete: false,
-            over: false,
+            over: None,
         }
     }
 
@@ -109,13 +114,18 @@ impl HttpRequest {
         self.complete
     }
 
+    /// Whether the caller or the connection broke it off.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.over == Some(RequestEnd::Reset)
+    }
+
     /// Reads what should not come any more.
     pub(crate) async fn drain(&mut self) {
         while let Ok(Some(_)) = self.next().await {}
     }
 
     async fn read(&mut self) -> Result<Option<v1::ServeHttpRequest>, Status> {
-        if self.over {
+        if self.over.is_some() {
             return Ok(None);
         }
         let message = match self.messages.message().await {
@@ -163,7 +173,7 @@ impl HttpRequest {
     }
 
     fn end(&mut self, end: RequestEnd) {
-        self.over = true;
+        self.over = Some(end);
         self.begun = true;
         self.record.event(|call| call.request_end = end);
     }

@@ -50,12 +50,12 @@ pub struct Report {
     pub handshake: Option<String>,
     /// Calls of the PluginAPI that came to an end, in that order.
     pub calls: Vec<CallReport>,
-    /// Hooks received, in that order.
+    /// Hooks received, in that order; none that a [driver](crate::hook_control) decided, which
+    /// knows them.
     pub hooks: Vec<String>,
-    /// The unary hooks among them, with their requests; none that a [driver](crate::control)
-    /// decided, which knows them.
+    /// The unary hooks among them, with their requests: the first thousand.
     pub hook_calls: Vec<HookCallReport>,
-    /// The calls of `ServeHTTP`, in the order of their arrival; none that a driver decided.
+    /// The calls of `ServeHTTP`, in the order of their arrival: the first thousand.
     pub http: Vec<HttpReport>,
     /// What `repeat_call` measured.
     pub repeat: Vec<RepeatReport>,

@@ -74,3 +74,28 @@ impl Route {
 pub(crate) fn path_of(url: &str) -> &str {
     url.split_once('?').map_or(url, |(path, _)| path)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes_take_paths_and_beginnings_of_paths() {
+        let takes = |method: Option<&str>, path: Option<&str>, url: &str| {
+            let (method, path) = (method.map(str::to_owned), path.map(str::to_owned));
+            let request = v1::ServeHttpRequestInit {
+                method: "GET".to_owned(),
+                url: url.to_owned(),
+                ..v1::ServeHttpRequestInit::default()
+            };
+            Route { method, path, steps: Vec::new() }.takes(&request)
+        };
+        assert!(takes(None, None, ""));
+        assert!(takes(Some("GET"), Some("/a"), "/a?b=/c"));
+        assert!(!takes(Some("POST"), None, "/a"));
+        assert!(!takes(None, Some("/a"), "/a/"));
+        assert!(takes(None, Some("/a/*"), "/a/b/c?d"));
+        assert!(!takes(None, Some("/a/*"), "/a"));
+        assert!(!takes(None, Some("/a*"), "/ab"));
+    }
+}

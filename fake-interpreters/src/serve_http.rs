@@ -78,9 +78,14 @@ impl HttpCall {
                 record.reply_end(ReplyEnd::Closed);
                 read_on
             }
+            // What the caller broke off, it does not wait for.
+            Ok(Ended::Failed(_)) if self.request.is_reset() => {
+                record.reply_end(ReplyEnd::Cancelled);
+                false
+            }
             Ok(Ended::Failed(status)) => {
                 record.reply_end(ReplyEnd::Failed);
-                // A caller that has gone does not want to know.
+                // Nor does one that has gone want to know.
                 let _ = self.sender.fail(status).await;
                 false
             }
@@ -246,7 +251,7 @@ async fn echo(
         match request.next().await {
             Ok(Some(message)) => {
                 let last = request.is_complete();
-                composer.chunk(message.body_chunk.into(), last && ends).await?;
+                composer.chunk(message.body_chunk, last && ends).await?;
                 if last {
                     return Ok(Ok(()));
                 }
