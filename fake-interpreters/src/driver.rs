@@ -21,8 +21,8 @@ use crate::reporter::lock;
 use crate::script::Crash;
 use crate::serve_http::{self, HttpReplies};
 
-/// So many messages of requests may wait for a driver that does not read; more are not taken from
-/// their streams.
+/// So many messages of requests may wait for a driver that does not read, and one for each stream;
+/// more are not taken from their streams.
 const WINDOW: usize = 16;
 
 /// A frame for the driver.
@@ -150,8 +150,10 @@ impl Teller {
     /// Tells the whole request of `ServeHTTP`, as fast as the driver reads.
     async fn request(self, mut request: Streaming<Bytes>) {
         loop {
+            let message = request.message().await;
+            // Only now: a request that sends nothing takes no room.
             let room = Arc::clone(&self.driver.room).acquire_owned().await.ok();
-            match request.message().await {
+            match message {
                 Ok(Some(message)) => self.tell(HookNews::Request(message), room),
                 end => return self.tell(HookNews::RequestEnd(end.is_ok()), room),
             }

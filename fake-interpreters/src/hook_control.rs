@@ -46,7 +46,8 @@ pub enum HookNews {
     /// stream was broken off.
     #[prost(bool, tag = "4")]
     RequestEnd(bool),
-    /// The caller gave the call up before the driver had ended it. Always true.
+    /// The caller gave the call up before the driver had ended it; nothing more
+    /// is told of it. Always true.
     #[prost(bool, tag = "5")]
     Cancelled(bool),
 }
