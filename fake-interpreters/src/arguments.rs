@@ -8,6 +8,7 @@ use plugin_proto::prost_reflect::{DynamicMessage, MessageDescriptor};
 use plugin_proto::{Method, Service};
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
+use tonic::Status;
 
 use crate::names::suggestion;
 use crate::wire;
@@ -134,6 +135,7 @@ pub struct OpenCall {
 #[serde(deny_unknown_fields, default)]
 pub struct Serve {
     /// The hooks implemented.
+    #[serde(deserialize_with = "hooks")]
     pub hooks: Vec<Hook>,
     /// How health answers.
     pub health: Health,
@@ -141,6 +143,24 @@ pub struct Serve {
     pub controller: Controller,
     /// Where it listens.
     pub network: Network,
+}
+
+/// A list of hooks, or `all`: every hook but `Implemented`, which names the others.
+fn hooks<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Hook>, D::Error> {
+    match Value::deserialize(deserializer)? {
+        Value::String(word) if word == "all" => {
+            let hooks = Service::PluginHooks.methods().filter(|hook| hook.name != "Implemented");
+            Ok(hooks.map(Hook).collect())
+        }
+        Value::Array(names) => names
+            .into_iter()
+            .map(serde_json::from_value)
+            .collect::<Result<_, _>>()
+            .map_err(de::Error::custom),
+        other => {
+            Err(de::Error::custom(format!("hooks is {other}; expected a list of hooks, or `all`")))
+        }
+    }
 }
 
 /// How gRPC health answers.
@@ -209,7 +229,7 @@ impl Handshake {
 }
 
 /// A gRPC status.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Fail {
     /// The code.
@@ -218,6 +238,12 @@ pub struct Fail {
     /// The message.
     #[serde(default)]
     pub message: String,
+}
+
+impl Fail {
+    pub(crate) fn status(&self) -> Status {
+        Status::new(self.code, self.message.clone())
+    }
 }
 
 fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<tonic::Code, D::Error> {

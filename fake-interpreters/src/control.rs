@@ -4,10 +4,15 @@
 //! frame is a length of four bytes, the most significant first, and a message: [`Order`]s come,
 //! [`Outcome`]s go, each when its call is over, so that many calls may be under way. The step ends
 //! when the driver closes its side; what is still under way then is cancelled.
+//!
+//! With `hooks: true` the driver also decides how hooks are answered, by frames of the module
+//! [`hook_control`](crate::hook_control). The step is then over once it is connected, so that
+//! `handshake` and `wait` can follow, and the driver is obeyed beside them.
 
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +21,15 @@ use plugin_proto::{METHODS, Service};
 use serde::Deserialize;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::task::{AbortHandle, JoinSet};
+use tonic::transport::Channel;
 use tonic::{Code, Status};
 
+use crate::driver::{Driver, Telling};
+use crate::hook_control::OrderFrame;
 use crate::life::Life;
+use crate::reporter::lock;
 use crate::wire::{self, MAX_MESSAGE};
 
 /// The largest frame: a message, and what stands around it.
@@ -36,6 +45,12 @@ pub struct Control {
     /// the transport's own limit.
     #[serde(default)]
     pub max_header_bytes: Option<u32>,
+    /// Whether the driver decides the hooks.
+    #[serde(default)]
+    pub hooks: bool,
+    /// With `hooks`: whether it decides `OnActivate` and `OnDeactivate` as well.
+    #[serde(default)]
+    pub lifecycle: bool,
 }
 
 /// What the driver asks for.
@@ -94,11 +109,7 @@ impl Outcome {
     /// # Errors
     /// What the reader says, or that this is no outcome.
     pub fn read(reader: &mut impl io::Read) -> io::Result<Self> {
-        let mut length = [0; 4];
-        reader.read_exact(&mut length)?;
-        let mut bytes = vec![0; checked(u32::from_be_bytes(length))?];
-        reader.read_exact(&mut bytes)?;
-        Ok(Self::decode(bytes.as_slice())?)
+        Ok(Self::decode(read_frame(reader)?.as_slice())?)
     }
 
     /// The response, or the status.
@@ -110,6 +121,10 @@ impl Outcome {
             Code::Ok => Ok(self.response),
             code => Err(Status::with_details(code, self.message, self.details)),
         }
+    }
+
+    fn telling(&self) -> Telling {
+        Telling::new(frame(self))
     }
 
     fn new(id: u64, result: Result<Bytes, Status>) -> Self {
@@ -126,7 +141,16 @@ impl Outcome {
     }
 }
 
-fn frame(message: &impl Message) -> Vec<u8> {
+/// The message of one frame, as encoded.
+pub(crate) fn read_frame(reader: &mut impl io::Read) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    reader.read_exact(&mut length)?;
+    let mut bytes = vec![0; checked(u32::from_be_bytes(length))?];
+    reader.read_exact(&mut bytes)?;
+    Ok(bytes)
+}
+
+pub(crate) fn frame(message: &impl Message) -> Vec<u8> {
     let length = message.encoded_len();
     let mut bytes = Vec::with_capacity(4 + length);
     bytes.extend_from_slice(&(length as u32).to_be_bytes());
@@ -144,25 +168,70 @@ fn checked(length: u32) -> io::Result<usize> {
 }
 
 impl Life {
-    /// Does what a driver says until it has said all.
-    pub(crate) async fn control(&self, control: &Control) {
-        if let Err(error) = self.obey(control).await {
-            self.report.failure(format!("control {}: {error}", control.socket.display()));
+    /// Does what a driver says until it has said all, or beside the steps that follow.
+    pub(crate) async fn control(self: &Arc<Self>, control: &Control) {
+        let stream = match UnixStream::connect(&control.socket).await {
+            Ok(stream) => stream,
+            Err(error) => return self.uncontrolled(control, &error),
+        };
+        let (tell, told) = mpsc::unbounded_channel();
+        if !control.hooks {
+            return self.obey(control, stream, tell, told, None).await;
         }
+        let driver = Driver::new(tell.clone(), control.lifecycle);
+        *lock(&self.driver) = Some(Arc::clone(&driver));
+        let (life, control) = (Arc::clone(self), control.clone());
+        tokio::spawn(async move {
+            life.obey(&control, stream, tell, told, Some(&driver)).await;
+            driver.gone();
+        });
     }
 
-    async fn obey(&self, control: &Control) -> io::Result<()> {
+    fn uncontrolled(&self, control: &Control, error: &io::Error) {
+        self.report.failure(format!("control {}: {error}", control.socket.display()));
+    }
+
+    /// Where the driver's calls go.
+    fn api_of(&self, control: &Control) -> io::Result<Channel> {
         let target = self.report.update(|report| report.api_target.clone()).unwrap_or_default();
         let mut endpoint = wire::endpoint(&target).map_err(io::Error::other)?;
         if let Some(bytes) = control.max_header_bytes {
             endpoint = endpoint.http2_max_header_list_size(bytes);
         }
-        let channel = endpoint.connect_lazy();
-        let (mut orders, mut driver) = UnixStream::connect(&control.socket).await?.into_split();
-        let (tell, mut told) = mpsc::unbounded_channel::<Outcome>();
+        Ok(endpoint.connect_lazy())
+    }
+
+    async fn obey(
+        &self,
+        control: &Control,
+        stream: UnixStream,
+        tell: UnboundedSender<Telling>,
+        told: UnboundedReceiver<Telling>,
+        driver: Option<&Driver>,
+    ) {
+        if let Err(error) = self.listen(control, stream, tell, told, driver).await {
+            self.uncontrolled(control, &error);
+        }
+    }
+
+    async fn listen(
+        &self,
+        control: &Control,
+        stream: UnixStream,
+        tell: UnboundedSender<Telling>,
+        mut told: UnboundedReceiver<Telling>,
+        driver: Option<&Driver>,
+    ) -> io::Result<()> {
+        let api = match self.api_of(control) {
+            Ok(channel) => Ok(channel),
+            // A plugin without an API has hooks all the same.
+            Err(error) if control.hooks => Err(Status::unavailable(error.to_string())),
+            Err(error) => return Err(error),
+        };
+        let (mut orders, mut driver_side) = stream.into_split();
         let speak = async {
-            while let Some(outcome) = told.recv().await {
-                driver.write_all(&frame(&outcome)).await?;
+            while let Some(telling) = told.recv().await {
+                driver_side.write_all(&telling.bytes).await?;
             }
             Ok(())
         };
@@ -177,6 +246,14 @@ impl Life {
                 };
                 let mut bytes = vec![0; length];
                 orders.read_exact(&mut bytes).await?;
+                if let (Some(driver), Some(order)) =
+                    (driver, OrderFrame::decode(bytes.as_slice())?.order)
+                {
+                    if let Some(step) = order.step {
+                        driver.order(order.call, step);
+                    }
+                    continue;
+                }
                 let order = Order::decode(bytes.as_slice())?;
                 while calls.try_join_next().is_some() {}
                 open.retain(|_, call| !call.is_finished());
@@ -186,7 +263,7 @@ impl Life {
                     if let Some(call) = open.remove(&id) {
                         call.abort();
                         let cancelled = Err(Status::cancelled("cancelled by the driver"));
-                        let _ = tell.send(Outcome::new(id, cancelled));
+                        let _ = tell.send(Outcome::new(id, cancelled).telling());
                     }
                     continue;
                 }
@@ -194,14 +271,18 @@ impl Life {
                 let Some(method) = method.filter(|method| method.service == Service::PluginAPI)
                 else {
                     let problem = format!("the PluginAPI has no RPC {}", order.method);
-                    let _ = tell.send(Outcome::new(id, Err(Status::unimplemented(problem))));
+                    let refused = Err(Status::unimplemented(problem));
+                    let _ = tell.send(Outcome::new(id, refused).telling());
                     continue;
                 };
-                let (channel, tell) = (channel.clone(), tell.clone());
+                let (api, tell) = (api.clone(), tell.clone());
                 let deadline = order.deadline_ms.map(Duration::from_millis);
                 let call = async move {
-                    let result = wire::unary(&channel, method, order.request, deadline).await;
-                    let _ = tell.send(Outcome::new(id, result));
+                    let result = match api {
+                        Ok(api) => wire::unary(&api, method, order.request, deadline).await,
+                        Err(status) => Err(status),
+                    };
+                    let _ = tell.send(Outcome::new(id, result).telling());
                 };
                 open.insert(id, calls.spawn(call));
             }

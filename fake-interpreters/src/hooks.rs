@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use http_body_util::BodyExt as _;
 use plugin_proto::prost::Message as _;
 use plugin_proto::{Method, PACKAGE, v1};
@@ -17,7 +15,11 @@ use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
 
+use crate::driver::Driver;
+use crate::hook_call::HookCall;
 use crate::life::{Flow, Life};
+use crate::reporter::lock;
+use crate::serve_http::{self, HttpReplies};
 use crate::wire::RawCodec;
 
 /// As the Python SDK sets it.
@@ -63,9 +65,9 @@ impl Service<http::Request<Body>> for HooksService {
                 });
                 return Ok(grpc.streaming(answer, request).await);
             }
-            let answer = tower::service_fn(|_: Request<Bytes>| {
+            let answer = tower::service_fn(|request: Request<Bytes>| {
                 let service = service.clone();
-                async move { service.answer(hook).await.map(Response::new) }
+                async move { service.answer(hook, request.into_inner()).await.map(Response::new) }
             });
             let response = grpc.unary(answer, request).await;
             Ok(if hook.name == "OnActivate" {
@@ -79,9 +81,23 @@ impl Service<http::Request<Body>> for HooksService {
 
 impl HooksService {
     /// The answer of a unary hook.
-    async fn answer(&self, hook: &'static Method) -> Result<Bytes, Status> {
+    async fn answer(&self, hook: &'static Method, request: Bytes) -> Result<Bytes, Status> {
+        if let Some(driver) = self.driver(hook) {
+            return driver.answer(hook, request, &self.life).await;
+        }
+        let call = HookCall::begin(&self.life.report, hook, &request);
+        let answer = self.scripted(hook).await;
+        call.answered();
+        answer
+    }
+
+    async fn scripted(&self, hook: &'static Method) -> Result<Bytes, Status> {
         self.begin(hook)?;
-        match self.steps(hook).await {
+        let flow = match self.life.script.on.hooks.get(hook.name) {
+            Some(steps) => self.life.steps(steps).await,
+            None => Flow::Done,
+        };
+        match flow {
             Flow::Answer(answer) => Ok(answer),
             Flow::Fail(status) => Err(status),
             Flow::Exit(code) => self.life.exit(code),
@@ -90,8 +106,19 @@ impl HooksService {
                 let answer = v1::ImplementedResponse { hooks, error: None };
                 Ok(answer.encode_to_vec().into())
             }
-            Flow::Done => Ok(Bytes::new()),
+            // The last two belong to `ServeHTTP`.
+            Flow::Done | Flow::Reply(_) | Flow::Routes(_) => Ok(Bytes::new()),
         }
+    }
+
+    /// Who decides this hook, if it is not the script.
+    fn driver(&self, hook: &Method) -> Option<Arc<Driver>> {
+        let driver = lock(&self.life.driver).clone();
+        driver.filter(|driver| {
+            self.listed.contains(&hook.name)
+                && !self.life.script.on.hooks.contains_key(hook.name)
+                && driver.decides(hook)
+        })
     }
 
     /// Notes the hook; an error when it is not implemented.
@@ -103,51 +130,12 @@ impl HooksService {
         Err(Status::unimplemented(format!("this plugin does not implement {}", hook.name)))
     }
 
-    async fn steps(&self, hook: &'static Method) -> Flow {
-        match self.life.script.on.hooks.get(hook.name) {
-            Some(steps) => self.life.steps(steps).await,
-            None => Flow::Done,
+    async fn serve_http(&self, hook: &'static Method, request: Streaming<Bytes>) -> HttpReplies {
+        if let Some(driver) = self.driver(hook) {
+            return driver.serve_http(hook, request, &self.life).await;
         }
-    }
-
-    /// Reads the whole request and answers 200 with what it was.
-    async fn serve_http(
-        &self,
-        hook: &'static Method,
-        mut request: Streaming<Bytes>,
-    ) -> Result<BoxStream<'static, Result<Bytes, Status>>, Status> {
         self.begin(hook)?;
-        match self.steps(hook).await {
-            Flow::Fail(status) => return Err(status),
-            Flow::Exit(code) => self.life.exit(code),
-            Flow::Done | Flow::Answer(_) => {}
-        }
-        let mut init = None;
-        let mut body_bytes = 0;
-        while let Some(message) = request.message().await? {
-            let message = v1::ServeHttpRequest::decode(message);
-            let message = message.map_err(|error| Status::invalid_argument(error.to_string()))?;
-            init = message.init.or(init);
-            body_bytes += message.body_chunk.len();
-            if message.body_complete {
-                break;
-            }
-        }
-        let init = init.unwrap_or_default();
-        let body = serde_json::json!({
-            "method": init.method, "url": init.url, "body_bytes": body_bytes,
-        });
-        let content_type = v1::HttpHeader {
-            key: "Content-Type".to_owned(),
-            values: vec!["application/json".to_owned()],
-        };
-        let answer = v1::ServeHttpResponse {
-            init: Some(v1::ServeHttpResponseInit { status_code: 200, headers: vec![content_type] }),
-            body_chunk: body.to_string().into(),
-            body_complete: true,
-            flush: false,
-        };
-        Ok(futures::stream::iter([Ok(answer.encode_to_vec().into())]).boxed())
+        serve_http::serve(Arc::clone(&self.life), hook, request).await
     }
 
     /// Lets the steps of `after_activate` follow when the response was sent.

@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::Status;
 use tonic::transport::Channel;
 
+use crate::driver::Driver;
 use crate::process::{self, say};
 use crate::report::StopReport;
 use crate::reporter::{Reporter, lock};
-use crate::script::{Handshake, Script, Step};
+use crate::script::{Handshake, Reply, Route, Script, Step};
 use crate::serving::Serving;
 use crate::wire::{self, API_TARGET, Target};
 
@@ -38,6 +39,8 @@ pub(crate) struct Life {
     pub(crate) api: Result<Channel, String>,
     target: Option<Target>,
     pub(crate) report: Reporter,
+    /// Who decides the answers of the hooks, besides the script.
+    pub(crate) driver: Mutex<Option<Arc<Driver>>>,
     /// Cancelled when the plugin has been asked to stop.
     pub(crate) stop: CancellationToken,
     hears_signals: AtomicBool,
@@ -53,6 +56,10 @@ pub(crate) enum Flow {
     Answer(Bytes),
     /// The hook is answered with this status.
     Fail(Status),
+    /// `ServeHTTP` is answered so.
+    Reply(Box<Reply>),
+    /// `ServeHTTP` is answered as one of these says.
+    Routes(Vec<Route>),
     /// The interpreter exits.
     Exit(u8),
 }
@@ -75,6 +82,7 @@ impl Life {
             api,
             target: target.and_then(|target| Target::parse(target).ok()),
             report,
+            driver: Mutex::new(None),
             stop: CancellationToken::new(),
             hears_signals: AtomicBool::new(false),
             ignores_sigterm: AtomicBool::new(false),
@@ -136,7 +144,9 @@ impl Life {
             Step::Handshake(handshake) => self.handshake(handshake),
             Step::Wait => self.stop.cancelled().await,
             Step::Answer(answer) => return Flow::Answer(answer.clone()),
-            Step::Fail(fail) => return Flow::Fail(Status::new(fail.code, fail.message.clone())),
+            Step::Fail(fail) => return Flow::Fail(fail.status()),
+            Step::Reply(reply) => return Flow::Reply(reply.clone()),
+            Step::Routes(routes) => return Flow::Routes(routes.clone()),
             Step::Print(text) => self.tell("print", process::print(&format!("{text}\n"))),
             Step::PrintRaw(raw) => {
                 self.tell("print_raw", process::print(&raw.text.repeat(raw.repeat as usize)));
@@ -147,6 +157,9 @@ impl Life {
             }
             Step::Flood(flood) => self.tell("flood", process::flood(flood)),
             Step::CloseStdout => self.tell("close_stdout", process::close_stdout()),
+            Step::Delay(milliseconds) => {
+                tokio::time::sleep(Duration::from_millis(*milliseconds)).await;
+            }
             Step::Hang => std::future::pending().await,
             Step::BlockThread => {
                 self.hear_signals();

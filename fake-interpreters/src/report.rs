@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::hook_report::{HookCallReport, HookEnd, HttpReport, ReplyEnd, RequestEnd};
+
 /// The report's file name; it stands beside the script.
 pub const FILE_NAME: &str = "report.json";
 
@@ -48,8 +50,13 @@ pub struct Report {
     pub handshake: Option<String>,
     /// Calls of the PluginAPI that came to an end, in that order.
     pub calls: Vec<CallReport>,
-    /// Hooks received, in that order.
+    /// Hooks received, in that order; none that a [driver](crate::hook_control) decided, which
+    /// knows them.
     pub hooks: Vec<String>,
+    /// The unary hooks among them, with their requests: the first thousand.
+    pub hook_calls: Vec<HookCallReport>,
+    /// The calls of `ServeHTTP`, in the order of their arrival: the first thousand.
+    pub http: Vec<HttpReport>,
     /// What `repeat_call` measured.
     pub repeat: Vec<RepeatReport>,
     /// Process ids of grandchildren.

@@ -52,6 +52,22 @@ impl Reporter {
         result
     }
 
+    /// Changes the report, but writes it with the next change only.
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Report)) {
+        change(&mut lock(&self.0.state).report);
+    }
+
+    /// Changes the report, unless its last word has been said: what is dropped at the exit was not
+    /// given up by anybody.
+    pub(crate) fn update_unless_complete(&self, change: impl FnOnce(&mut Report)) {
+        let mut state = lock(&self.0.state);
+        if !state.report.complete {
+            change(&mut state.report);
+            state.dirty = true;
+            self.0.changed.notify_one();
+        }
+    }
+
     /// Tells of a step that could not be done.
     pub(crate) fn failure(&self, text: impl Into<String>) {
         let text = text.into();

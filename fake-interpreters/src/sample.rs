@@ -64,6 +64,21 @@ pub fn app_error(method: &Method) -> v1::AppError {
     }
 }
 
+/// The body of a generated HTTP reply from its byte `offset` on: the alphabet in capital letters
+/// again and again, from X on, so that lost and swapped pieces show.
+///
+/// ```
+/// use fake_interpreters::sample::letters;
+///
+/// assert_eq!(letters(0, 5), "XYZAB");
+/// assert_eq!(letters(27, 2), "YZ");
+/// ```
+pub fn letters(offset: u64, length: usize) -> Bytes {
+    const PERIOD: u64 = 26;
+    let first = ((offset % PERIOD) + 23) % PERIOD;
+    (b'A'..=b'Z').cycle().skip(first as usize).take(length).collect()
+}
+
 /// Another number gives other values in the fields that are no text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Seed(pub u64);

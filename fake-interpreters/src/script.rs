@@ -29,13 +29,13 @@
 //! | `every_rpc` | calls all RPCs with generated requests, one after the other, and compares the answers: `expect: generated` (the default) are the generated responses, `expect: {errors: generated}` that each RPC fails with its [generated AppError](crate::sample::app_error) by its error channel, `expect: any` nothing. The answer to `GetServerVersion` must hold `server_version`; without that any version is right | `every_rpc: {expect: generated, server_version: 11.2.0}` |
 //! | `repeat_call` | calls one RPC many times and measures; `in_flight` (1) of them at once | `repeat_call: {rpc: GetUser, times: 1000, in_flight: 8}` |
 //! | `open_call` | starts a call whose request never ends, and forgets it | `open_call: GetUser` |
-//! | `control` | connects to a [driver](crate::control)'s Unix socket and makes the calls that it orders, until it closes; `max_header_bytes` limits the metadata of a reply | `control: {socket: /tmp/driver.sock, max_header_bytes: 8192}` |
+//! | `control` | connects to a [driver](crate::control)'s Unix socket and makes the calls that it orders, until it closes; `max_header_bytes` limits the metadata of a reply. With `hooks: true` the driver also [decides the hooks](crate::hook_control), with `lifecycle: true` even `OnActivate` and `OnDeactivate`; the step is then over once it is connected | `control: {socket: /tmp/driver.sock, max_header_bytes: 8192}` |
 //!
 //! # The plugin's own server
 //!
 //! | step | what it does | example |
 //! |---|---|---|
-//! | `serve` | serves the PluginHooks and health on a free port. `hooks`: those implemented; they answer an empty message unless `on` says otherwise, all others `UNIMPLEMENTED`. `health`: `serving` (for `plugin`), `not_serving`, `unknown` (no service `plugin`), `blocked` (never answers), `missing` (no health at all). `controller` (go-plugin's `Shutdown`): `absent`, `exits` (answers and stops), `ignores` (answers), `blocked` (never answers). `network`: `tcp`, `unix` (a socket beside the script) | `serve: {hooks: [OnActivate], health: serving, controller: absent, network: tcp}` |
+//! | `serve` | serves the PluginHooks and health on a free port. `hooks`: those implemented, or `all`; they answer an empty message unless `on` says otherwise, all others `UNIMPLEMENTED`. `health`: `serving` (for `plugin`), `not_serving`, `unknown` (no service `plugin`), `blocked` (never answers), `missing` (no health at all). `controller` (go-plugin's `Shutdown`): `absent`, `exits` (answers and stops), `ignores` (answers), `blocked` (never answers). `network`: `tcp`, `unix` (a socket beside the script) | `serve: {hooks: [OnActivate], health: serving, controller: absent, network: tcp}` |
 //! | `handshake` | prints `line`, in which `{network}` and `{address}` are those of `serve` and `{filler}` is `filler` times the letter x | `handshake: "1\|1\|tcp\|{address}\|netrpc"` |
 //! | `wait` | until SIGTERM, SIGINT or the controller asks to stop; then does `on: stop`, lets calls end for 5 s, and exits with 0 | `wait` |
 //!
@@ -46,9 +46,39 @@
 //!
 //! | step | what it does | example |
 //! |---|---|---|
-//! | `answer` | answers with this message | `answer: {rejection_reason: no}` |
-//! | `answer_error` | answers with this AppError in the response's `error` | `answer_error: {id: x, message: y, status_code: 500}` |
+//! | `answer` | answers with this message; `generated`: with the [generated response](crate::sample::response) | `answer: {rejection_reason: no}` |
+//! | `answer_error` | answers with this AppError in the response's `error`; `generated`: with the [generated one](crate::sample::app_error), and where the response has no `error` with the gRPC status of it | `answer_error: {id: x, message: y, status_code: 500}` |
+//! | `answer_hex` | answers with these bytes, whatever they are | `answer_hex: "0aff"` |
 //! | `fail` | answers with this gRPC status | `fail: {code: INTERNAL, message: x}` |
+//!
+//! The steps of `on: each_hook` are those of every hook that is served and has none of its own, but
+//! for `Implemented` and `ServeHTTP`.
+//!
+//! # Inside `ServeHTTP`
+//!
+//! Without one of these the whole request is read, and the answer is 200 with a JSON object of
+//! `method`, `url` and `body_bytes`.
+//!
+//! | step | what it does | example |
+//! |---|---|---|
+//! | `reply` | answers as its argument says, see below | `reply: {status: 404, body: not found}` |
+//! | `routes` | reads the first message, and does what the first route says that takes the request: one without `method` takes any, one without `path` any, a `path` ending with `/*` all that begin so; the query does not count. A route has `reply`, or a list of steps, `do`. 404 when there is none | `routes: [{method: GET, path: /a, reply: {body: a}}, {path: "/b/*", do: [hang]}]` |
+//!
+//! What `reply` may say:
+//!
+//! | entry | what it says | default |
+//! |---|---|---|
+//! | `read` | what is read before: `all` (until `body_complete`, or the end), `first` (the first message), `none`; `echo`: each chunk is sent back before the next is read | `all` |
+//! | `status` | the status, any 32-bit number | 200 |
+//! | `headers` | `{key: value}`, `{key: [value, value]}`, or `[{key: .., values: [..]}]`, whose order is kept | none |
+//! | `init` | where status and headers stand: `with_body` (with the first chunk), `alone` (in a message before), `none` (nowhere) | `with_body` |
+//! | `second_init` | the message after the first has another init, with this status; if need be there is one more message | none |
+//! | `body` | this text | empty |
+//! | `body_bytes` | so many [letters](crate::sample::letters), made as they are sent; `from_path`: as many as the path's last part says | none |
+//! | `chunk_bytes` | the size of a chunk, 1 to 32 MiB | 65536 |
+//! | `flush` | the chunks with `flush`: `true` (each), or a list of them, counted from 0 | `false` |
+//! | `end` | `complete` (`body_complete` on the last message), `close` (the stream ends without it), `fail: {code: .., message: ..}` (it ends with this status), `hang` (nothing more comes), `crash: SIGSEGV` (the process dies once all has been sent), `endless` (letters for ever) | `complete` |
+//! | `after_complete` | one more chunk, this text, after the message with `body_complete` | none |
 //!
 //! # Output
 //!
@@ -64,6 +94,7 @@
 //!
 //! | step | what it does | example |
 //! |---|---|---|
+//! | `delay` | waits so many milliseconds; everything else goes on | `delay: 200` |
 //! | `hang` | nothing more from here on; everything else goes on | `hang` |
 //! | `block_thread` | blocks the only thread: nothing goes on, and signals are not heard | `block_thread` |
 //! | `ignore_sigterm` | SIGTERM no longer stops | `ignore_sigterm` |
@@ -86,6 +117,8 @@ pub use crate::arguments::{
 };
 pub use crate::control::Control;
 use crate::names::suggestion;
+pub use crate::reply::{Body, End, Flush, Init, Read, Reply};
+pub use crate::routes::Route;
 use crate::steps::Place;
 pub use crate::steps::{STEPS, Step};
 
@@ -230,6 +263,7 @@ impl Checker<'_> {
             Some(serve) => serve.hooks.iter().map(|hook| hook.0.name).collect(),
             None => Vec::new(),
         };
+        let mut each = None;
         for (name, steps) in yaml.on {
             let line = steps.referenced.line();
             match name.as_str() {
@@ -237,9 +271,11 @@ impl Checker<'_> {
                 "after_activate" => {
                     script.on.after_activate = self.steps(steps.value, Place::Other)?
                 }
+                "each_hook" => each = Some(steps.value),
                 _ => {
                     let hook = hook_by_name(&name).map_err(|problem| {
-                        self.error(line, format!("on: {problem} (or `stop`, `after_activate`)"))
+                        let others = "`each_hook`, `stop`, `after_activate`";
+                        self.error(line, format!("on: {problem} (or {others})"))
                     })?;
                     if hook.name != "Implemented" && !served.contains(&hook.name) {
                         let known = suggestion(&name, served.iter().copied());
@@ -248,6 +284,16 @@ impl Checker<'_> {
                     }
                     script.on.hooks.insert(hook.name, self.steps(steps.value, Place::Hook(hook))?);
                 }
+            }
+        }
+        let Some(each) = each else { return Ok(script) };
+        for name in served {
+            let hook = hook_by_name(name).ok().filter(|hook| hook.is_unary());
+            if let Some(hook) = hook
+                && !script.on.hooks.contains_key(name)
+            {
+                let steps = self.steps(each.clone(), Place::Hook(hook))?;
+                script.on.hooks.insert(name, steps);
             }
         }
         Ok(script)

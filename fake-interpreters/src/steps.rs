@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use plugin_proto::Method;
+use plugin_proto::prost::encoding;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -9,11 +10,15 @@ use crate::arguments::{
     Call, Crash, EveryRpc, Fail, Flood, Grandchild, Handshake, OpenCall, PrintRaw, RepeatCall,
     Serve, encode,
 };
+use crate::compare::code_of_http_status;
 use crate::control::Control;
 use crate::names::suggestion;
+use crate::reply::Reply;
+use crate::routes::Route;
+use crate::sample;
 
 /// The words with which a step may begin.
-pub const STEPS: [&str; 24] = [
+pub const STEPS: [&str; 28] = [
     "require_api",
     "call",
     "every_rpc",
@@ -25,12 +30,16 @@ pub const STEPS: [&str; 24] = [
     "wait",
     "answer",
     "answer_error",
+    "answer_hex",
     "fail",
+    "reply",
+    "routes",
     "print",
     "print_raw",
     "log",
     "flood",
     "close_stdout",
+    "delay",
     "hang",
     "block_thread",
     "ignore_sigterm",
@@ -68,6 +77,11 @@ pub enum Step {
     Answer(Bytes),
     /// Answers the hook with this status.
     Fail(Fail),
+    /// Answers `ServeHTTP` so.
+    Reply(Box<Reply>),
+    /// Answers `ServeHTTP` as the first route says that takes the request.
+    #[serde(skip)]
+    Routes(Vec<Route>),
     /// A line to stdout.
     Print(String),
     /// Text to stdout.
@@ -78,6 +92,8 @@ pub enum Step {
     Flood(Flood),
     /// Closes stdout.
     CloseStdout,
+    /// So many milliseconds pass.
+    Delay(u64),
     /// Nothing more from here on.
     Hang,
     /// Blocks the only thread.
@@ -99,6 +115,8 @@ pub enum Step {
 pub(crate) enum Place {
     Life,
     Hook(&'static Method),
+    /// Inside `routes`.
+    Route(&'static Method),
     /// `stop` or `after_activate`.
     Other,
 }
@@ -120,24 +138,28 @@ impl Step {
                 ));
             }
         };
-        let in_life = matches!(place, Place::Life);
-        match (name.as_str(), place) {
-            ("serve" | "handshake" | "wait", Place::Hook(_) | Place::Other) => {
+        let hook = match place {
+            Place::Hook(hook) | Place::Route(hook) => Some(hook),
+            Place::Life | Place::Other => None,
+        };
+        match (name.as_str(), hook) {
+            ("serve" | "handshake" | "wait", _) if !matches!(place, Place::Life) => {
                 return Err(format!("`{name}` stands only in `life`"));
             }
-            ("answer", Place::Hook(hook)) => {
-                return answer(hook, argument).map_err(|problem| format!("answer: {problem}"));
+            ("answer" | "answer_error" | "answer_hex", Some(hook)) => {
+                return answer(&name, hook, argument)
+                    .map_err(|problem| format!("{name}: {problem}"));
             }
-            ("answer_error", Place::Hook(hook)) => {
-                let json = Value::Object(Map::from_iter([("error".to_owned(), argument)]));
-                return answer(hook, json).map_err(|problem| format!("answer_error: {problem}"));
-            }
-            ("answer" | "answer_error", _) => {
+            ("answer" | "answer_error" | "answer_hex" | "fail", None) => {
                 return Err(format!("`{name}` stands only inside a hook"));
             }
-            ("fail", place) if in_life || matches!(place, Place::Other) => {
-                return Err("`fail` stands only inside a hook".to_owned());
+            ("reply" | "routes", hook) if hook.is_none_or(Method::is_unary) => {
+                return Err(format!("`{name}` stands only inside the hook ServeHTTP"));
             }
+            ("routes", Some(_)) if matches!(place, Place::Route(_)) => {
+                return Err("`routes` does not stand inside `routes`".to_owned());
+            }
+            ("routes", Some(hook)) => return Route::list(hook, argument).map(Self::Routes),
             (name, _) if !STEPS.contains(&name) => {
                 let known = suggestion(name, STEPS);
                 return Err(format!("there is no step `{name}`{known} {}", known_steps()));
@@ -169,7 +191,9 @@ fn written_out(name: &str, argument: Value) -> Value {
     };
     match argument {
         Value::Null if name == "exit" => Value::from(0),
-        Value::Null if ["serve", "handshake", "every_rpc", "grandchild"].contains(&name) => {
+        Value::Null
+            if ["serve", "handshake", "every_rpc", "grandchild", "reply"].contains(&name) =>
+        {
             Value::Object(Map::new())
         }
         Value::String(text) if !short_for.is_empty() => {
@@ -179,9 +203,45 @@ fn written_out(name: &str, argument: Value) -> Value {
     }
 }
 
-fn answer(hook: &'static Method, json: Value) -> Result<Step, String> {
+/// The argument of `answer` and `answer_error` that stands for what [`sample`] makes.
+const GENERATED: &str = "generated";
+
+/// A step that answers a unary hook.
+fn answer(name: &str, hook: &'static Method, argument: Value) -> Result<Step, String> {
     if !hook.is_unary() {
-        return Err(format!("{} is a stream and has its own answer", hook.name));
+        return Err(format!("{} is a stream and has its own answer, `reply`", hook.name));
     }
-    encode(&hook.response_descriptor(), json).map(Step::Answer)
+    let generated = argument == GENERATED;
+    let answer = match name {
+        "answer_hex" => {
+            let Value::String(digits) = argument else {
+                return Err("a text of hexadecimal digits is needed".to_owned());
+            };
+            hex::decode(digits).map_err(|error| error.to_string())?.into()
+        }
+        "answer" if generated => sample::response(hook),
+        "answer" => encode(&hook.response_descriptor(), argument)?,
+        _ if generated => return Ok(generated_error(hook)),
+        _ => {
+            let json = Value::Object(Map::from_iter([("error".to_owned(), argument)]));
+            encode(&hook.response_descriptor(), json)?
+        }
+    };
+    Ok(Step::Answer(answer))
+}
+
+/// The generated AppError in the response, or, where a response has no place for it, its status.
+fn generated_error(hook: &'static Method) -> Step {
+    let error = sample::app_error(hook);
+    match hook.response_descriptor().get_field_by_name("error") {
+        Some(field) => {
+            let mut answer = Vec::new();
+            encoding::message::encode(field.number(), &error, &mut answer);
+            Step::Answer(answer.into())
+        }
+        None => {
+            let code = code_of_http_status(error.status_code);
+            Step::Fail(Fail { code, message: error.message })
+        }
+    }
 }

@@ -28,7 +28,7 @@ fn unknown_words() {
     let text = error("life:\n  - serve: {hooks: [OnActivate]}\non:\n  OnActivat: [hang]\n");
     assert_eq!(
         text,
-        "plugin.py:4: on: there is no hook OnActivat; did you mean OnActivate? (or `stop`, `after_activate`)"
+        "plugin.py:4: on: there is no hook OnActivat; did you mean OnActivate? (or `each_hook`, `stop`, `after_activate`)"
     );
     let text = error("life:\n  - serve: {helth: blocked}\n");
     assert!(
@@ -60,7 +60,10 @@ fn messages_that_do_not_fit() {
     );
     let text =
         error("life:\n  - serve: {hooks: [ServeHTTP]}\non:\n  ServeHTTP:\n    - answer: {}\n");
-    assert!(text.ends_with("answer: ServeHTTP is a stream and has its own answer"), "{text}");
+    assert!(
+        text.ends_with("answer: ServeHTTP is a stream and has its own answer, `reply`"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -87,6 +90,52 @@ fn steps_in_the_wrong_place() {
         text.starts_with("plugin.py:2: a step is a word, or a word with its argument"),
         "{text}"
     );
+}
+
+#[test]
+fn replies_that_cannot_be() {
+    let reply = |reply: &str| {
+        error(&format!(
+            "life:\n  - serve: {{hooks: all}}\non:\n  ServeHTTP:\n    - reply: {reply}\n"
+        ))
+    };
+    for (argument, problem) in [
+        ("{stats: 200}", "unknown field `stats`, expected one of `read`, `status`"),
+        ("{read: some}", "unknown variant `some`, expected one of `all`, `first`, `none`, `echo`"),
+        ("{body: a, body_bytes: 1}", "`body` and `body_bytes` are two ways to say one thing"),
+        ("{read: echo, body: a}", "with `read: echo` the request's body is the reply's"),
+        ("{body_bytes: many}", "body_bytes must be a number of bytes or `from_path`"),
+        ("{chunk_bytes: 0}", "chunk_bytes is 0; it must be from 1 to 33554432"),
+        ("{flush: often}", "flush must be true, false or a list of chunks"),
+        ("{headers: {a: 1}}", "they are a map of texts or lists of texts"),
+        ("{end: later}", "unknown variant `later`, expected one of `complete`, `close`"),
+        ("{end: {fail: {code: INTERN}}}", "no gRPC code INTERN; did you mean INTERNAL?"),
+        ("{end: close, after_complete: x}", "`after_complete` needs `end: complete`"),
+    ] {
+        let text = reply(argument);
+        assert!(text.starts_with("plugin.py:5: reply: "), "{argument}: {text}");
+        assert!(text.contains(problem), "{argument}: {text}");
+    }
+    let hook = |step: &str| {
+        error(&format!("life:\n  - serve: {{hooks: all}}\non:\n  OnInstall:\n    - {step}\n"))
+    };
+    assert_eq!(hook("reply"), "plugin.py:5: `reply` stands only inside the hook ServeHTTP");
+    assert!(hook("answer_hex: 0x").starts_with("plugin.py:5: answer_hex: "));
+    let routes = |routes: &str| {
+        error(&format!(
+            "life:\n  - serve: {{hooks: all}}\non:\n  ServeHTTP:\n    - routes: {routes}\n"
+        ))
+    };
+    let text = routes("[{path: /}]");
+    let either = "plugin.py:5: routes: number 1: a route needs either `reply` or a list of steps";
+    assert!(text.starts_with(either), "{text}");
+    let text = routes("[{reply: {}}, {do: [{reply: {status: x}}]}]");
+    assert!(text.starts_with("plugin.py:5: routes: number 2: reply: invalid type"), "{text}");
+    assert!(routes("[{do: [{routes: []}]}]").ends_with("`routes` does not stand inside `routes`"));
+    let text = error("life:\n  - serve: {hooks: some}\n");
+    assert!(text.contains("expected a list of hooks, or `all`"), "{text}");
+    let text = error("life: [{serve: {hooks: all}}]\non:\n  each_hook: [{answer: {x: 1}}]\n");
+    assert!(text.starts_with("plugin.py:3: answer: this is no "), "{text}");
 }
 
 #[test]
