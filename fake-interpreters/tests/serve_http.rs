@@ -270,7 +270,8 @@ async fn init_alone_nothing_read_and_no_end() {
     );
     let mut plugin = bundle.start(None);
     let channel = plugin.connect().await;
-    let mut reply = open(&channel, futures::stream::pending()).await.unwrap();
+    let (send, request) = tokio::sync::mpsc::unbounded_channel();
+    let mut reply = open(&channel, UnboundedReceiverStream::new(request)).await.unwrap();
     let first = next(&mut reply).await.unwrap().unwrap();
     let head = first.init.as_ref().unwrap();
     let headers: Vec<_> =
@@ -284,7 +285,8 @@ async fn init_alone_nothing_read_and_no_end() {
     }
     let open = report_where(&bundle.path(), |report| report.http.len() == 1).await;
     assert_eq!(open.http[0].reply_end, ReplyEnd::Open);
-    drop(reply);
+    // The client resets a stream only once it has no request to send either.
+    drop((send, reply));
     let call = http_where(&bundle, |call| call.reply_end == ReplyEnd::Cancelled).await;
     assert_eq!((call.messages, call.reply_messages, call.init), (0, 3, None));
     assert!(plugin.terminate().await.success());
