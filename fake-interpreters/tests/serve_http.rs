@@ -259,3 +259,54 @@ async fn a_large_body_is_not_held() {
     assert!(plugin.terminate().await.success());
     assert_eq!(bundle.report().http[0].reply_bytes, BYTES);
 }
+
+#[tokio::test]
+async fn init_alone_nothing_read_and_no_end() {
+    let bundle = Bundle::new(
+        "life: [{serve: {hooks: [ServeHTTP]}}, handshake, wait]\n\
+         on:\n  ServeHTTP:\n    - reply:\n        read: none\n        init: alone\n        end: hang\n\
+         \x20       headers: [{key: B, values: [one, two]}, {key: A, values: z}, {key: B, values: []}]\n\
+         \x20       second_init: 201\n        body: abc\n        chunk_bytes: 2\n        flush: [1]\n",
+    );
+    let mut plugin = bundle.start(None);
+    let channel = plugin.connect().await;
+    let (send, request) = tokio::sync::mpsc::unbounded_channel();
+    let mut reply = open(&channel, UnboundedReceiverStream::new(request)).await.unwrap();
+    let first = next(&mut reply).await.unwrap().unwrap();
+    let head = first.init.as_ref().unwrap();
+    let headers: Vec<_> =
+        head.headers.iter().map(|header| (&*header.key, header.values.join(","))).collect();
+    assert_eq!(headers, [("B", "one,two".to_owned()), ("A", "z".to_owned()), ("B", String::new())]);
+    assert!(first.body_chunk.is_empty() && !first.body_complete);
+    for (wanted, body, flush) in [(Some(201), "ab", false), (None, "c", true)] {
+        let part = next(&mut reply).await.unwrap().unwrap();
+        assert_eq!((status(&part), text(&part)), (wanted, body));
+        assert_eq!((part.flush, part.body_complete), (flush, false));
+    }
+    let open = report_where(&bundle.path(), |report| report.http.len() == 1).await;
+    assert_eq!(open.http[0].reply_end, ReplyEnd::Open);
+    // The client resets a stream only once it has no request to send either.
+    drop((send, reply));
+    let call = http_where(&bundle, |call| call.reply_end == ReplyEnd::Cancelled).await;
+    assert_eq!((call.messages, call.reply_messages, call.init), (0, 3, None));
+    assert!(plugin.terminate().await.success());
+}
+
+#[tokio::test]
+async fn an_upload_of_many_chunks() {
+    let (bundle, mut plugin, channel) = start("http-app").await;
+    const CHUNK: usize = 65536;
+    let body = sample::letters(0, 100 * CHUNK + 1);
+    let mut request = vec![message("/hello", "", false)];
+    request.extend(body.chunks(CHUNK).map(|part| {
+        let body_chunk = body.slice_ref(part);
+        v1::ServeHttpRequest { body_chunk, ..v1::ServeHttpRequest::default() }
+    }));
+    request.last_mut().unwrap().body_complete = true;
+    let (reply, failed) = exchange(&channel, request).await;
+    assert_eq!((status(&reply[0]), failed.is_none()), (Some(200), true));
+    let call = http_where(&bundle, |call| call.request_end == RequestEnd::Closed).await;
+    assert_eq!((call.messages, call.body_bytes), (102, body.len() as u64));
+    assert_eq!((call.largest_chunk, call.body_crc32), (CHUNK as u64, crc32fast::hash(&body)));
+    assert!(plugin.terminate().await.success());
+}
