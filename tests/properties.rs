@@ -18,7 +18,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arbitrary::scripted::Counts;
-use arbitrary::{Answer, Case, Messages, Scripted, fault};
+use arbitrary::{Answer, Case, Faults, Messages, Scripted, fault, fixed, hex, seed};
 use bytes::{BufMut as _, Bytes};
 use driver::Interpreter;
 use fake_interpreters::compare::{
@@ -39,18 +39,12 @@ use prost::Message as _;
 use tokio::runtime::Runtime;
 use tonic::{Code, Status};
 
-/// Cases for each RPC and error channel, unless `PROPTEST_CASES` says otherwise.
-const CASES: u32 = 64;
 /// With this much metadata, no AppError of these tests is too large.
 const ROOM: u32 = 2 << 20;
 /// No call takes as long.
 const LIMIT: Duration = Duration::from_secs(10);
 /// Where gRPC's C core begins to refuse replies.
 const C_CORE: u32 = 8 * 1024;
-/// After so many faults no more are looked for: to shrink a case takes its time.
-const ENOUGH: usize = 8;
-/// Where a failure is cut in what is printed.
-const SHOWN: usize = 600;
 
 fn methods() -> impl Iterator<Item = &'static Method> {
     Service::PluginAPI.methods()
@@ -62,90 +56,6 @@ fn request_of(method: &Method) -> Messages {
 
 fn response_of(method: &Method) -> Messages {
     Messages::of(method.response_descriptor()).without(&["error"])
-}
-
-/// A runner for one property of one RPC, with random numbers of its own.
-fn runner(property: &str, method: &Method, share: u32) -> TestRunner {
-    let seed = arbitrary::hash(&format!("{property} {}", method.name)) ^ seed();
-    let mut config = fixed(seed);
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = CASES;
-    }
-    config.cases = config.cases.div_ceil(share);
-    TestRunner::new(config)
-}
-
-/// The same random numbers in each run.
-fn fixed(seed: u64) -> Config {
-    Config {
-        rng_seed: RngSeed::Fixed(seed),
-        failure_persistence: None,
-        max_shrink_iters: 500,
-        max_shrink_time: 20_000,
-        ..Config::default()
-    }
-}
-
-fn seed() -> u64 {
-    std::env::var("PROPTEST_RNG_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(0)
-}
-
-/// Faults found, a line for each RPC, and how many cases each RPC has held.
-#[derive(Default)]
-struct Faults(Vec<String>, BTreeMap<&'static str, Cell<u32>>);
-
-impl Faults {
-    /// Runs a property of one RPC; `test` tells the fault.
-    fn run<S: Strategy>(
-        &mut self,
-        (property, method, share): (&str, &'static Method, u32),
-        strategy: S,
-        test: impl Fn(&S::Value) -> Option<String>,
-        shown: impl Fn(&S::Value) -> String,
-    ) {
-        if self.0.len() == ENOUGH {
-            return;
-        }
-        let mut runner = runner(property, method, share);
-        let cases = runner.config().cases * share;
-        let held = &*self.1.entry(method.name).or_default();
-        let result = runner.run(&strategy, |case| match test(&case) {
-            Some(fault) => Err(TestCaseError::fail(fault)),
-            None => {
-                held.set(held.get() + 1);
-                Ok(())
-            }
-        });
-        let (fault, least) = match result {
-            Ok(()) => return,
-            Err(TestError::Fail(fault, least)) => (fault.message().to_owned(), shown(&least)),
-            Err(TestError::Abort(reason)) => (reason.message().to_owned(), String::new()),
-        };
-        let seed = seed();
-        self.0.push(format!(
-            "{}: {property}: {}; again: PROPTEST_RNG_SEED={seed} PROPTEST_CASES={cases} \
-             cargo test --test properties; least case: {}",
-            method.name,
-            cut(&fault),
-            cut(&least)
-        ));
-    }
-
-    fn assert_none(self) {
-        let Self(faults, _) = self;
-        assert!(faults.is_empty(), "{} faults:\n{}", faults.len(), faults.join("\n"));
-    }
-}
-
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(SHOWN) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_owned(),
-    }
-}
-
-fn hex(message: &DynamicMessage) -> String {
-    hex::encode(message.encode_to_vec())
 }
 
 /// An API server here, a fake interpreter there.

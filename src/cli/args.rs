@@ -145,10 +145,8 @@ pub(crate) struct ServeArguments {
 /// in memory, and plugins can ask each other. Hooks are fired by --call, and by lines on standard
 /// input (`help` tells more). Ctrl-C stops the plugins in order, a second one at once.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Examples:\n  plugin-conformance run examples/moderator-python --watch\n  \
-    plugin-conformance run DIR --once --call 'MessageWillBePosted {\"post\": {\"message\": \"hi\"}}'"
-)]
+#[command(after_help = "Examples:\n  plugin-conformance run examples/moderator-python --watch\n  \
+    plugin-conformance run DIR --once --call 'MessageWillBePosted {\"post\": {\"message\": \"hi\"}}'")]
 #[command(disable_version_flag = true)]
 pub(crate) struct RunArguments {
     /// The bundles: folders with plugin.yml, plugin.yaml or plugin.json

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use plugin_conformance::api::mock::MockFile;
-use plugin_conformance::host::{Answers, Host, HookLine, Trace, Watch};
+use plugin_conformance::host::{Answers, HookLine, Host, Trace, Watch};
 use plugin_conformance::supervisor::{Level, LogRecord, LogSink};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;

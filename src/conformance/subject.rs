@@ -186,9 +186,9 @@ impl Subject for KitSupervisor {
                             Err(_) => plugin.shutdown().await,
                         }
                     }
-                    Story::LaunchAndStop
-                    | Story::LaunchCheckAndStop
-                    | Story::FireHooksAndStop => plugin.shutdown().await,
+                    Story::LaunchAndStop | Story::LaunchCheckAndStop | Story::FireHooksAndStop => {
+                        plugin.shutdown().await
+                    }
                 };
                 (Ok(()), ended.exit.map(|exit| exit.to_string()))
             }

@@ -158,6 +158,14 @@ impl Hooks {
         self
     }
 
+    /// Wraps the calls of this client, as
+    /// [`SupervisorBuilder::hook_layer`](super::SupervisorBuilder::hook_layer) does for all.
+    #[must_use]
+    pub fn layered(mut self, layer: impl Fn(BoxHookService) -> BoxHookService) -> Self {
+        self.calls = layer(self.calls);
+        self
+    }
+
     /// Cancels the calls of this client, in the plugin too, when `caller` is cancelled.
     #[must_use]
     pub fn until(mut self, caller: CancellationToken) -> Self {

@@ -3,10 +3,12 @@
 
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod faults;
 pub mod messages;
 pub mod oracle;
 pub mod scripted;
 
+pub use faults::{Faults, fixed, hex, runner, seed};
 pub use messages::Messages;
 pub use oracle::{Answer, Case, fault};
 pub use scripted::Scripted;
