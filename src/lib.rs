@@ -7,4 +7,5 @@ compile_error!(
 
 pub mod api;
 pub mod conformance;
+pub mod embedded;
 pub mod supervisor;
