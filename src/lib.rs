@@ -8,4 +8,5 @@ compile_error!(
 pub mod api;
 pub mod conformance;
 pub mod embedded;
+pub mod host;
 pub mod supervisor;

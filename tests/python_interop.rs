@@ -17,7 +17,8 @@ use plugin_conformance::api::{ApiServer, Outcome, Recorder};
 use plugin_conformance::conformance::GeneratedApi;
 use plugin_conformance::supervisor::lifecycle::Ending;
 use plugin_conformance::supervisor::{
-    Ended, EventKind, ExitReport, ExitStatus, Level, LogRecord, Supervisor, SupervisorBuilder,
+    Ended, EventKind, ExitReport, ExitStatus, Filtered, Level, LogRecord, Supervisor,
+    SupervisorBuilder,
 };
 use plugin_proto::prost::Message as _;
 use plugin_proto::v1;
@@ -181,10 +182,11 @@ async fn hello(unix: bool) {
         post: Some(post(message)),
         ..Default::default()
     };
-    let answer = plugin.hooks().message_will_be_posted(request("hello")).await.unwrap();
-    assert_eq!(answer.modified_post, Some(post("hello from Python")));
-    let answer = plugin.hooks().message_will_be_posted(request("something else")).await.unwrap();
-    assert_eq!(answer, v1::MessageWillBePostedResponse::default());
+    let answer = plugin.hooks().message_will_be_posted(request("hello")).await;
+    assert_eq!(answer.decision, Filtered::Replaced(post("hello from Python")));
+    let answer = plugin.hooks().message_will_be_posted(request("something else")).await;
+    assert!(answer.is_answered());
+    assert_eq!(answer.decision, Filtered::Unchanged);
     plugin.health_check().await.unwrap();
 
     left_in_order(&plugin.shutdown().await);

@@ -14,7 +14,9 @@ use bytes::Bytes;
 use common::{Plugin, SERVER_VERSION, alive, assert_refused, soon};
 use fake_interpreters::wire;
 use plugin_conformance::supervisor::lifecycle::{Ending, Phase};
-use plugin_conformance::supervisor::{EventKind, HookError, Hooks, Supervisor, Timeouts};
+use plugin_conformance::supervisor::{
+    Cause, EventKind, Filtered, HookError, Hooks, Supervisor, Timeouts,
+};
 use plugin_proto::{Method, Service, v1};
 use prost::Message as _;
 use tonic::Code;
@@ -591,26 +593,23 @@ async fn s_44_to_s_51_hook_dispatch() {
     let hooks: &Hooks = supervisor.hooks();
     supervisor.health_check().await.unwrap();
     // S-45
-    let named = soon(hooks.implemented(v1::ImplementedRequest::default())).await.unwrap();
-    assert_eq!(named.hooks, ["OnActivate", "OnDeactivate", "MessageHasBeenPosted"]);
+    let named = soon(hooks.implemented(v1::ImplementedRequest::default())).await;
+    assert_eq!(named.decision.unwrap(), ["OnActivate", "OnDeactivate", "MessageHasBeenPosted"]);
     // S-46, S-47, S-48
     assert!(hooks.implements("OnDeactivate") && hooks.implements("MessageHasBeenPosted"));
     assert!(!hooks.implements("ChannelHasBeenCreated"));
-    let refused = hooks.channel_has_been_created(Default::default()).await.unwrap_err();
-    assert!(
-        matches!(refused, HookError::NotImplemented { hook: "ChannelHasBeenCreated" }),
-        "{refused}"
-    );
+    let unasked = hooks.channel_has_been_created(Default::default()).await;
+    assert_eq!(unasked.cause, Cause::NotImplemented);
     // S-49, S-50
-    soon(hooks.on_activate(Default::default())).await.unwrap();
-    soon(hooks.on_deactivate(Default::default())).await.unwrap();
+    soon(hooks.on_activate(Default::default())).await.decision.unwrap();
+    soon(hooks.on_deactivate(Default::default())).await.decision.unwrap();
     // S-51
     let request = v1::MessageHasBeenPostedRequest {
         plugin_context: None,
         context: None,
         post: Some(v1::Post { id: "post".into(), ..Default::default() }),
     };
-    soon(hooks.message_has_been_posted(request)).await.unwrap();
+    soon(hooks.message_has_been_posted(request)).await.answer().unwrap();
     let report = plugin.report_where(|report| report.hooks.len() == 6).await;
     assert!(!report.hooks.contains(&"ChannelHasBeenCreated".to_owned()), "it was called");
     soon(supervisor.shutdown()).await;
@@ -660,14 +659,17 @@ async fn hooks_fail_each_in_its_own_way() {
     );
     let supervisor = soon(plugin.alone().timeouts(common::quick_stop()).launch()).await.unwrap();
     let hooks = supervisor.hooks();
-    let answer = soon(hooks.message_will_be_posted(Default::default())).await.unwrap();
-    assert_eq!(answer.rejection_reason, "never");
-    let failed = soon(hooks.message_has_been_posted(Default::default())).await.unwrap_err();
+    let answer = soon(hooks.message_will_be_posted(Default::default())).await;
+    assert_eq!(answer.decision, Filtered::Rejected("never".to_owned()));
+    let failed = soon(hooks.message_has_been_posted(Default::default())).await;
+    let failed = failed.answer().unwrap_err();
     assert!(
         matches!(&failed, HookError::Status { status, .. } if status.code() == Code::Internal),
         "{failed}"
     );
-    let refused = soon(hooks.execute_command(Default::default())).await.unwrap_err();
+    let refused = soon(hooks.execute_command(Default::default())).await;
+    assert!(refused.is_answered());
+    let refused = refused.decision.unwrap_err();
     let HookError::Refused { hook: "ExecuteCommand", error } = &refused else {
         panic!("{refused}")
     };
@@ -675,7 +677,8 @@ async fn hooks_fail_each_in_its_own_way() {
     assert_eq!((error.message.as_str(), error.location.as_str()), ("Not now.", "here"));
     let limit = Duration::from_millis(100);
     let hasty = hooks.clone().with_deadline(limit);
-    let hung = soon(hasty.user_has_joined_channel(Default::default())).await.unwrap_err();
+    let hung = soon(hasty.user_has_joined_channel(Default::default())).await;
+    let hung = hung.answer().unwrap_err();
     assert!(
         matches!(hung, HookError::Timeout { hook: "UserHasJoinedChannel", after } if after == limit),
         "{hung}"
@@ -689,11 +692,11 @@ async fn hooks_fail_each_in_its_own_way() {
             report.hooks.iter().filter(|hook| *hook == "UserHasJoinedChannel").count() == 2
         })
         .await;
-    soon(hooks.user_has_left_channel(Default::default())).await.unwrap();
+    soon(hooks.user_has_left_channel(Default::default())).await.answer().unwrap();
     soon(supervisor.health_check()).await.unwrap();
     // The stop cuts it off.
     soon(supervisor.shutdown()).await;
-    let cut_off = soon(hanging).await.unwrap().unwrap_err();
+    let cut_off = soon(hanging).await.unwrap().answer().unwrap_err();
     assert!(matches!(cut_off, HookError::Stopping { .. }), "{cut_off}");
 }
 
@@ -705,7 +708,7 @@ async fn large_messages_reach_the_plugin() {
     let post = v1::Post { message: "x".repeat(8 << 20), ..Default::default() };
     let request = v1::MessageHasBeenPostedRequest { post: Some(post), ..Default::default() };
     assert!(request.encoded_len() > 8 << 20);
-    soon(supervisor.hooks().message_has_been_posted(request)).await.unwrap();
+    soon(supervisor.hooks().message_has_been_posted(request)).await.answer().unwrap();
     soon(supervisor.shutdown()).await;
     assert!(!alive(supervisor.pid()));
 }

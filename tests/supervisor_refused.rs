@@ -395,8 +395,9 @@ async fn an_implemented_that_fails_is_refused() {
         assert!(
             matches!(
                 error.failure,
-                LaunchFailure::Implemented(HookError::Status { .. })
-                    | LaunchFailure::ExitedDuring(_)
+                LaunchFailure::Implemented(
+                    HookError::Status { .. } | HookError::Disconnected { .. }
+                ) | LaunchFailure::ExitedDuring(_)
             ),
             "{error:?}"
         );

@@ -151,12 +151,12 @@ async fn from_the_stop_on_no_hook_is_called() {
     let hooks = supervisor.hooks().clone();
     assert!(futures::FutureExt::now_or_never(supervisor.shutdown()).is_none());
     plugin.event(STOPPING).await;
-    let stopping = hooks.on_activate(Default::default()).await.unwrap_err();
+    let stopping = hooks.on_activate(Default::default()).await.answer().unwrap_err();
     assert!(matches!(stopping, HookError::Stopping { hook: "OnActivate" }), "{stopping}");
     let health = supervisor.health_check().await.unwrap_err();
     assert!(matches!(health, HealthError::NotRunning), "{health}");
     soon(supervisor.shutdown()).await;
-    let gone = hooks.on_activate(Default::default()).await.unwrap_err();
+    let gone = hooks.on_activate(Default::default()).await.answer().unwrap_err();
     assert!(matches!(gone, HookError::Stopping { .. }), "{gone}");
     let hooks = plugin.report().hooks;
     assert_eq!(hooks, ["Implemented", "OnActivate", "OnDeactivate"]);
@@ -290,7 +290,7 @@ async fn s_41_a_process_killed_behind_our_back_is_unhealthy_at_once() {
     assert_eq!(ended.exit.as_ref().unwrap().status, ExitStatus::Signal(9));
     let health = supervisor.health_check().await.unwrap_err();
     assert!(matches!(health, HealthError::NotRunning), "{health}");
-    let hook = supervisor.hooks().on_activate(Default::default()).await.unwrap_err();
+    let hook = supervisor.hooks().on_activate(Default::default()).await.answer().unwrap_err();
     assert!(matches!(hook, HookError::Stopping { .. }), "{hook}");
     assert_eq!(soon(supervisor.shutdown()).await, ended);
     let kinds = plugin.kinds();
@@ -318,7 +318,7 @@ async fn a_plugin_that_exits_by_itself_is_told_with_its_status() {
     let plugin = Plugin::good("UserHasJoinedChannel", more);
     let supervisor = plugin.launch().await;
     let answer = soon(supervisor.hooks().user_has_joined_channel(Default::default())).await;
-    assert!(answer.is_err());
+    assert!(answer.failure().is_some());
     let ended = soon(supervisor.ended()).await;
     assert_eq!(ended.ending, Ending::Crashed);
     assert_eq!(ended.exit.unwrap().status, ExitStatus::Code(42));

@@ -39,6 +39,7 @@ mod call;
 mod channel;
 mod connections;
 mod dynamic;
+pub(crate) mod json;
 mod listener;
 pub mod mock;
 mod overlay;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::events::EventLog;
+use super::hooks::{BoxHookService, HookLayer};
 use super::log::{LogSink, tracing_sink};
 use super::{LaunchError, Supervisor};
 use crate::api::{ApiServer, ApiServerBuilder, Listen, PluginApi};
@@ -102,6 +103,7 @@ pub struct SupervisorBuilder {
     pub(super) timeouts: Timeouts,
     pub(super) events: Option<EventLog>,
     pub(super) log: LogSink,
+    pub(super) hook_layers: Vec<HookLayer>,
 }
 
 impl SupervisorBuilder {
@@ -114,6 +116,7 @@ impl SupervisorBuilder {
             timeouts: Timeouts::default(),
             events: None,
             log: tracing_sink(),
+            hook_layers: Vec::new(),
         }
     }
 
@@ -169,6 +172,18 @@ impl SupervisorBuilder {
     #[must_use]
     pub fn log(mut self, sink: LogSink) -> Self {
         self.log = sink;
+        self
+    }
+
+    /// Wraps the unary hooks, between the typed methods and the wire: the service sees
+    /// [`HookCall`](super::HookCall)s and gives response bytes or a status. Called once a launch; the
+    /// layer added last is the outermost.
+    #[must_use]
+    pub fn hook_layer(
+        mut self,
+        layer: impl Fn(BoxHookService) -> BoxHookService + Send + Sync + 'static,
+    ) -> Self {
+        self.hook_layers.push(Arc::new(layer));
         self
     }
 

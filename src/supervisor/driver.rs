@@ -12,7 +12,7 @@ use super::config::SupervisorBuilder;
 use super::error::{LaunchError, LaunchFailure};
 use super::events::{EventKind, EventLog};
 use super::handshake::{Handshake, HandshakeAddress, HandshakeError};
-use super::hooks::{self, Hooks};
+use super::hooks::{self, Hooks, HooksConfig};
 use super::lifecycle::{Action, Ending, Event, Lifecycle, Phase};
 use super::output::TailBuffer;
 use super::plan::Plan;
@@ -34,6 +34,8 @@ pub(super) struct Controls {
     pub(super) kill: CancellationToken,
     /// From the first moment of the stop on, no hook is called.
     pub(super) stopping: CancellationToken,
+    /// The process is gone: what was asked of it has no answer any more.
+    pub(super) gone: CancellationToken,
     pub(super) phase: watch::Sender<Phase>,
     /// Set when nothing is left.
     pub(super) ended: watch::Sender<Option<Ended>>,
@@ -265,8 +267,14 @@ impl Driver {
 
     fn connect(&self) -> BoxFuture<'static, Outcome> {
         let address = self.address.clone();
-        let (after, hook) = (self.config.timeouts.connect, self.config.timeouts.hook);
-        let stopping = self.controls.stopping.clone();
+        let after = self.config.timeouts.connect;
+        let config = HooksConfig {
+            plugin_id: self.plan.plugin_id.clone(),
+            deadline: self.config.timeouts.hook,
+            stopping: self.controls.stopping.clone(),
+            gone: self.controls.gone.clone(),
+            layers: self.config.hook_layers.clone(),
+        };
         async move {
             let Some(address) = address else {
                 return failed(LaunchFailure::NoPhase(Phase::Connecting));
@@ -291,7 +299,7 @@ impl Driver {
                 Err(_) => unreachable(format!("no answer within {after:?}")),
                 Ok(Err(error)) => unreachable(super::error::chain(&error)),
                 Ok(Ok(channel)) => outcome(Event::Connected, move |driver| {
-                    driver.hooks = Some(Hooks::new(channel, hook, stopping));
+                    driver.hooks = Some(Hooks::new(channel, config));
                 }),
             }
         }
@@ -343,8 +351,8 @@ impl Driver {
 
     fn activate(&self) -> BoxFuture<'static, Outcome> {
         self.with_hooks(|hooks| async move {
-            match hooks.on_activate(Default::default()).await {
-                Ok(_) => outcome(Event::Activated, |_| ()),
+            match hooks.on_activate(Default::default()).await.decision {
+                Ok(()) => outcome(Event::Activated, |_| ()),
                 Err(error) => failed(LaunchFailure::OnActivate(error)),
             }
         })
@@ -372,7 +380,7 @@ impl Driver {
         };
         let hooks = hooks.for_the_end(deadline);
         async move {
-            let error = hooks.on_deactivate(Default::default()).await.err();
+            let error = hooks.on_deactivate(Default::default()).await.decision.err();
             let error = error.map(|error| error.to_string());
             outcome(Event::Deactivated, |driver| {
                 if let Some(error) = &error {
@@ -425,6 +433,7 @@ impl Driver {
                 pumps.finish(output).await;
             }
             outcome(Event::Reaped, move |driver| {
+                driver.controls.gone.cancel();
                 if let Some(report) = report {
                     driver.record(EventKind::Exited { report: report.clone() });
                     driver.exit = Some(report);

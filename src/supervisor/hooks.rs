@@ -1,118 +1,106 @@
 //! Calls to the plugin: server → plugin.
+//!
+//! - `hooks.rs`: the client, with a typed method for each hook.
+//! - `meaning.rs`: what each hook's answer means, a row per hook.
+//! - `outcome.rs`, `error.rs`: what a caller gets.
+//! - `call.rs`: hooks as bytes, for layers.
+//! - `fire.rs`: hooks by name, for tools.
+
+mod call;
+mod error;
+mod fire;
+mod meaning;
+mod outcome;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use hyper_util::rt::TokioIo;
 use plugin_proto::prost::Message;
 use plugin_proto::{METHODS, Method, v1};
 use tokio::net::UnixStream;
 use tokio_util::sync::CancellationToken;
-use tonic::client::Grpc;
-use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint, Uri};
-use tonic::{Code, Request, Status};
+use tonic::{Code, Request};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
-use tonic_prost::ProstCodec;
+use tower::ServiceExt as _;
+
+pub use call::{BoxHookService, HookCall, HookLayer};
+pub use error::{HealthError, HookError};
+pub use fire::{FireError, Fired, HookVerdict};
+pub use meaning::{DISMISS_POST, Meaning, UploadChange};
+pub use outcome::{Cause, Filtered, HookOutcome};
 
 use super::handshake::HandshakeAddress;
-use crate::api::AppError;
 
 /// The service name whose health counts.
 const HEALTH_SERVICE: &str = "plugin";
 /// go-plugin's polite way to ask a plugin to leave.
 const SHUTDOWN_PATH: &str = "/plugin.GRPCController/Shutdown";
-/// A hook's message may be as large as gRPC allows, as with the upstream supervisor.
-const MAX_MESSAGE_BYTES: usize = i32::MAX as usize;
 /// How often one health check asks, back to back, before it says that the plugin is unhealthy.
 const PINGS: usize = 3;
 
-/// Why a hook gave no answer.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum HookError {
-    /// The plugin did not name this hook in `Implemented`: no call was made.
-    #[error("the plugin does not implement {hook}")]
-    NotImplemented {
-        /// The hook.
-        hook: &'static str,
-    },
-    /// The plugin is being stopped or is gone: no call was made, or it was cut off.
-    #[error("{hook} was not called: the plugin is stopping")]
-    Stopping {
-        /// The hook.
-        hook: &'static str,
-    },
-    /// No answer in time.
-    #[error("{hook} did not answer within {after:?}")]
-    Timeout {
-        /// The hook.
-        hook: &'static str,
-        /// The deadline.
-        after: Duration,
-    },
-    /// The call failed.
-    #[error("gRPC {hook} call failed: {} ({:?})", status.message(), status.code())]
-    Status {
-        /// The hook.
-        hook: &'static str,
-        /// gRPC's answer.
-        status: Box<Status>,
-    },
-    /// The plugin answered with an AppError.
-    #[error("{hook} was refused by the plugin: {error}")]
-    Refused {
-        /// The hook.
-        hook: &'static str,
-        /// The plugin's error, whole.
-        error: Box<AppError>,
-    },
-}
-
-/// Why a plugin is not healthy.
-#[derive(Debug, Clone, thiserror::Error)]
-pub enum HealthError {
-    /// The plugin is being stopped or is gone.
-    #[error("the plugin is not running")]
-    NotRunning,
-    /// No answer in time.
-    #[error("the plugin did not answer a health check within {after:?}")]
-    Timeout {
-        /// The deadline of one ping.
-        after: Duration,
-    },
-    /// The connection or the service failed.
-    #[error("plugin RPC connection is not responding: {} ({:?}); a plugin must serve grpc.health.v1.Health for the service \"plugin\"", status.message(), status.code())]
-    Status {
-        /// gRPC's answer.
-        status: Box<Status>,
-    },
-    /// The plugin answered that it does not serve.
-    #[error("the plugin says of itself that it is {status}")]
-    NotServing {
-        /// `NOT_SERVING`, `UNKNOWN`, …
-        status: String,
-    },
-}
-
 /// A client of a plugin's hooks. Clones share one connection.
 ///
-/// Each hook has a method that takes its request and gives its response. A hook that the plugin did
-/// not name in `Implemented` fails with [`HookError::NotImplemented`] and without a call; an error in
-/// the response is [`HookError::Refused`]; once the stop has begun, every call fails with
-/// [`HookError::Stopping`].
-#[derive(Debug, Clone)]
+/// Each unary hook has a method that takes its request and gives a [`HookOutcome`]: a decision to go
+/// on with, and where it comes from. A hook that the plugin did not name in `Implemented` is not
+/// called. Calls run concurrently, each with a deadline; a call whose future is dropped, or whose
+/// token ([`until`](Self::until)) is cancelled, is cancelled in the plugin too. Once the stop has
+/// begun no call is made, and those under way are answered or fail, at the latest when the process
+/// is gone. `ServeHTTP`, the stream, is [`serve_http`](Self::serve_http).
+#[derive(Clone)]
 pub struct Hooks {
     pub(super) channel: Channel,
-    implemented: BTreeSet<String>,
+    calls: BoxHookService,
+    plugin_id: Arc<str>,
+    implemented: Arc<BTreeSet<String>>,
+    pub(super) deadline: Duration,
+    /// Cancelled when the stop begins: no new call.
+    pub(super) stopping: CancellationToken,
+    /// Cancelled when the process is gone: no answer is to be expected.
+    pub(super) gone: CancellationToken,
+    /// Cancelled when the caller no longer wants to know.
+    caller: CancellationToken,
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooks")
+            .field("plugin_id", &self.plugin_id)
+            .field("implemented", &self.implemented)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What hooks need besides a connection.
+#[derive(Clone)]
+pub(super) struct HooksConfig {
+    pub(super) plugin_id: String,
     pub(super) deadline: Duration,
     pub(super) stopping: CancellationToken,
+    pub(super) gone: CancellationToken,
+    pub(super) layers: Vec<HookLayer>,
 }
 
 impl Hooks {
-    pub(super) fn new(channel: Channel, deadline: Duration, stopping: CancellationToken) -> Self {
-        Self { channel, implemented: BTreeSet::new(), deadline, stopping }
+    pub(super) fn new(channel: Channel, config: HooksConfig) -> Self {
+        let wire = BoxHookService::new(call::Wire(channel.clone()));
+        let calls = config.layers.iter().fold(wire, |inner, layer| layer(inner));
+        Self {
+            channel,
+            calls,
+            plugin_id: config.plugin_id.into(),
+            implemented: Arc::default(),
+            deadline: config.deadline,
+            stopping: config.stopping,
+            gone: config.gone,
+            caller: CancellationToken::new(),
+        }
     }
 
     /// Connects to a plugin that somebody else has started, at the address of its handshake line,
@@ -120,21 +108,30 @@ impl Hooks {
     /// [`Supervisor`](super::Supervisor) has the hooks of the plugin that it launched.
     ///
     /// # Errors
-    /// [`HookError::Status`], `UNAVAILABLE` when nobody listens there, or why `Implemented` failed.
+    /// [`HookError::Disconnected`] when nobody listens there, or why `Implemented` failed.
     pub async fn connect(
         address: &HandshakeAddress,
         deadline: Duration,
     ) -> Result<Self, HookError> {
-        let unavailable = |reason: String| HookError::Status {
+        let unavailable = |reason: String| HookError::Disconnected {
             hook: "Implemented",
-            status: Box::new(Status::unavailable(format!("{address}: {reason}"))),
+            reason: format!("{address}: {reason}"),
         };
         let channel = match tokio::time::timeout(deadline, connect(address)).await {
             Ok(Ok(channel)) => channel,
             Ok(Err(error)) => return Err(unavailable(super::error::chain(&error))),
             Err(_) => return Err(unavailable(format!("no answer within {deadline:?}"))),
         };
-        let mut hooks = Self::new(channel, deadline, CancellationToken::new());
+        let mut hooks = Self::new(
+            channel,
+            HooksConfig {
+                plugin_id: address.to_string(),
+                deadline,
+                stopping: CancellationToken::new(),
+                gone: CancellationToken::new(),
+                layers: Vec::new(),
+            },
+        );
         hooks.learn().await?;
         Ok(hooks)
     }
@@ -149,10 +146,22 @@ impl Hooks {
         hook == "Implemented" || self.implemented.contains(hook)
     }
 
-    /// Another deadline for the calls of this client; 30 s by default.
+    /// The plugin's id.
+    pub fn plugin_id(&self) -> &str {
+        &self.plugin_id
+    }
+
+    /// Another deadline for the calls of this client; 30 s by default. ServeHTTP has none.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
+        self
+    }
+
+    /// Cancels the calls of this client, in the plugin too, when `caller` is cancelled.
+    #[must_use]
+    pub fn until(mut self, caller: CancellationToken) -> Self {
+        self.caller = caller;
         self
     }
 
@@ -164,43 +173,80 @@ impl Hooks {
 
     /// Asks the plugin which hooks it implements, and remembers them.
     pub(super) async fn learn(&mut self) -> Result<Vec<String>, HookError> {
-        let named = self.implemented(v1::ImplementedRequest::default()).await?.hooks;
+        let named = self.implemented(v1::ImplementedRequest::default()).await.decision?;
         for name in &named {
             if !METHODS.iter().any(|method| method.name == name) {
-                tracing::warn!(hook = name, "the plugin names a hook that does not exist");
+                tracing::warn!(
+                    plugin_id = &*self.plugin_id,
+                    hook = name,
+                    "the plugin names a hook that does not exist"
+                );
             }
         }
-        self.implemented = named.iter().cloned().collect();
+        self.implemented = Arc::new(named.iter().cloned().collect());
         Ok(named)
     }
 
-    /// Calls `method`, whether or not it is implemented.
-    async fn call<Q, R>(&self, method: &'static Method, request: Q) -> Result<R, HookError>
+    /// Asks the plugin, if it implements the hook, and says what its answer means.
+    async fn ask<Q, R>(&self, method: &'static Method, request: Q) -> HookOutcome<R::Decision>
     where
-        Q: Message + Send + Sync + 'static,
-        R: Message + Default + Send + Sync + 'static,
+        Q: Message,
+        R: Meaning,
     {
+        let hook = method.name;
+        if !self.implements(hook) {
+            return HookOutcome { decision: R::unasked(), cause: Cause::NotImplemented };
+        }
+        let answer = self.call(method, request.encode_to_vec().into()).await;
+        let answer = answer.and_then(|answer| {
+            R::decode(answer)
+                .map_err(|error| HookError::Malformed { hook, reason: error.to_string() })
+        });
+        match answer {
+            Ok(answer) => HookOutcome { decision: answer.answered(hook), cause: Cause::Answered },
+            Err(error) => {
+                tracing::error!(plugin_id = &*self.plugin_id, hook, %error, "the hook failed");
+                HookOutcome { decision: R::failed(&error), cause: Cause::Failed(error) }
+            }
+        }
+    }
+
+    /// Calls `method`, whether or not it is implemented.
+    async fn call(&self, method: &'static Method, request: Bytes) -> Result<Bytes, HookError> {
         let hook = method.name;
         if self.stopping.is_cancelled() {
             return Err(HookError::Stopping { hook });
         }
-        let mut request = Request::new(request);
-        request.set_timeout(self.deadline);
-        let call = unary(self.channel.clone(), method.path, request);
-        let start = Instant::now();
-        match tokio::time::timeout(self.deadline, call).await {
-            Err(_) => Err(HookError::Timeout { hook, after: self.deadline }),
-            Ok(Ok(response)) => Ok(response),
-            Ok(Err(_)) if self.stopping.is_cancelled() => Err(HookError::Stopping { hook }),
-            // The channel or the plugin may notice the deadline first, each with a code of its own.
-            Ok(Err(status))
-                if matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled)
-                    && start.elapsed() >= self.deadline =>
-            {
-                Err(HookError::Timeout { hook, after: self.deadline })
-            }
-            Ok(Err(status)) => Err(HookError::Status { hook, status: Box::new(status) }),
+        if self.caller.is_cancelled() {
+            return Err(HookError::Cancelled { hook });
         }
+        let call = HookCall { method, request, deadline: self.deadline };
+        let start = Instant::now();
+        let answer = tokio::select! {
+            // An answer that is there counts, whatever else has happened meanwhile.
+            biased;
+            answer = self.calls.clone().oneshot(call) => answer,
+            () = self.gone.cancelled() => return Err(HookError::Stopping { hook }),
+            () = self.caller.cancelled() => return Err(HookError::Cancelled { hook }),
+            () = tokio::time::sleep(self.deadline) => {
+                return Err(HookError::Timeout { hook, after: self.deadline });
+            }
+        };
+        answer.map_err(|status| {
+            if self.stopping.is_cancelled() {
+                return HookError::Stopping { hook };
+            }
+            // The channel or the plugin may notice the deadline first, each with a code of its own.
+            let late = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled);
+            if late && start.elapsed() >= self.deadline {
+                return HookError::Timeout { hook, after: self.deadline };
+            }
+            // A status with a cause was made on this side of the wire.
+            match std::error::Error::source(&status) {
+                Some(cause) => HookError::Disconnected { hook, reason: super::error::chain(cause) },
+                None => HookError::Status { hook, status: Box::new(status) },
+            }
+        })
     }
 
     /// One health check: up to three pings, each with the deadline `each`.
@@ -219,27 +265,9 @@ impl Hooks {
 
     /// Asks the plugin to leave, as go-plugin does. True when it agreed.
     pub(super) async fn ask_to_leave(&self, deadline: Duration) -> bool {
-        let call = unary::<(), ()>(self.channel.clone(), SHUTDOWN_PATH, Request::new(()));
-        matches!(tokio::time::timeout(deadline, call).await, Ok(Ok(())))
+        let call = call::unary(self.channel.clone(), SHUTDOWN_PATH, Request::new(Bytes::new()));
+        matches!(tokio::time::timeout(deadline, call).await, Ok(Ok(_)))
     }
-}
-
-/// The error of a response, if it has one.
-fn refused(hook: &'static str, error: Option<v1::AppError>) -> Result<(), HookError> {
-    match error {
-        None => Ok(()),
-        Some(error) => Err(HookError::Refused { hook, error: Box::new(error.into()) }),
-    }
-}
-
-/// The AppError in a response whose kind can have one.
-macro_rules! error_in {
-    (Embedded $response:ident) => {
-        $response.error.clone()
-    };
-    (Status $response:ident) => {
-        None
-    };
 }
 
 macro_rules! typed_hooks {
@@ -247,18 +275,11 @@ macro_rules! typed_hooks {
         impl Hooks {
             $(
                 #[doc = $doc]
-                ///
-                /// # Errors
-                /// See [`HookError`].
-                pub async fn $method(&self, request: v1::$request) -> Result<v1::$response, HookError> {
-                    let method = &METHODS[$index];
-                    let hook = method.name;
-                    if !self.implements(hook) {
-                        return Err(HookError::NotImplemented { hook });
-                    }
-                    let response: v1::$response = self.call(method, request).await?;
-                    refused(hook, error_in!($channel response))?;
-                    Ok(response)
+                pub async fn $method(
+                    &self,
+                    request: v1::$request,
+                ) -> HookOutcome<<v1::$response as Meaning>::Decision> {
+                    self.ask::<_, v1::$response>(&METHODS[$index], request).await
                 }
             )*
         }
@@ -266,20 +287,6 @@ macro_rules! typed_hooks {
 }
 
 plugin_proto::plugin_hooks_rpcs!(typed_hooks);
-
-async fn unary<Q, R>(channel: Channel, path: &'static str, request: Request<Q>) -> Result<R, Status>
-where
-    Q: Message + Send + Sync + 'static,
-    R: Message + Default + Send + Sync + 'static,
-{
-    let mut grpc = Grpc::new(channel)
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
-    let path = PathAndQuery::from_static(path);
-    let response = grpc.unary(request, path, ProstCodec::<Q, R>::default()).await?;
-    Ok(response.into_inner())
-}
 
 async fn ping(channel: Channel) -> Result<(), HealthError> {
     let request = HealthCheckRequest { service: HEALTH_SERVICE.to_owned() };

@@ -42,7 +42,10 @@ pub use handshake::{
     APP_VERSION, COOKIE_KEY, COOKIE_VALUE, CORE_VERSION, Handshake, HandshakeAddress,
     HandshakeError, HandshakeProtocol, MAX_LINE,
 };
-pub use hooks::{HealthError, HookError, Hooks};
+pub use hooks::{
+    BoxHookService, Cause, DISMISS_POST, Filtered, FireError, Fired, HealthError, HookCall,
+    HookError, HookLayer, HookOutcome, HookVerdict, Hooks, Meaning, UploadChange,
+};
 pub use interpreter::{InterpreterError, discover};
 pub use keeper::{Keeper, KeeperOptions, PluginState};
 pub use log::{LogRecord, LogSink, Stream, tracing_sink};
@@ -133,6 +136,7 @@ impl Supervisor {
             stop,
             kill: CancellationToken::new(),
             stopping: CancellationToken::new(),
+            gone: CancellationToken::new(),
             phase: watch::Sender::new(Phase::Idle),
             ended: watch::Sender::new(None),
             events: config.events.clone().unwrap_or_default(),

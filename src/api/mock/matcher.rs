@@ -11,10 +11,10 @@ use plugin_proto::prost_reflect::{DynamicMessage, ReflectMessage as _};
 use regex::Regex;
 use serde_json::Value;
 
-use super::json::{self, Problem};
 use super::path::{FieldPath, Holds};
 use super::request::Request;
 use super::{ApiRequest, MockError};
+use crate::api::json::{self, Problem};
 
 /// A condition that a request must meet; see [`field`] and [`any`]. A whole request message is a
 /// matcher too: it matches requests that are equal to it.

@@ -41,7 +41,6 @@
 mod error;
 pub mod file;
 mod given;
-mod json;
 mod matcher;
 mod mock_api;
 mod mounted;

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use plugin_proto::prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 use serde_json::{Map, Value};
 
-use super::json::{self, Problem};
+use crate::api::json::{self, Problem};
 
 /// A path that has been checked against the request's descriptor.
 #[derive(Debug, Clone)]

@@ -4,7 +4,8 @@ use plugin_proto::Method;
 use plugin_proto::prost_reflect::DynamicMessage;
 use serde_json::Value;
 
-use super::{ApiRequest, json};
+use super::ApiRequest;
+use crate::api::json;
 
 /// A call that a [`MockApi`](super::MockApi) received.
 #[derive(Debug, Clone)]

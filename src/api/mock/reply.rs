@@ -9,8 +9,9 @@ use plugin_proto::Method;
 use plugin_proto::prost::Message;
 use serde_json::Value;
 
-use super::{ApiRequest, MockError, json};
+use super::{ApiRequest, MockError};
 use crate::api::AppError;
+use crate::api::json;
 
 /// An answer. Made of
 ///

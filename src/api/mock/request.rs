@@ -6,7 +6,7 @@ use plugin_proto::prost::DecodeError;
 use plugin_proto::prost_reflect::DynamicMessage;
 use serde_json::Value;
 
-use super::json;
+use crate::api::json;
 
 #[derive(Debug)]
 pub(super) struct Request {

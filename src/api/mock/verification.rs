@@ -7,7 +7,8 @@ use super::mounted::Mounted;
 use super::request::Request;
 use super::times::calls;
 use super::unmatched::counted;
-use super::{AnsweredBy, ReceivedCall, Times, json};
+use super::{AnsweredBy, ReceivedCall, Times};
+use crate::api::json;
 
 /// Mocks that did not get the calls they expect. Its text shows of each what was expected, what
 /// was received, and the call that came nearest.

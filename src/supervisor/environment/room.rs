@@ -76,11 +76,11 @@ impl Room {
         let bundle = bundle.to_owned();
         let read = tokio::task::spawn_blocking(move || {
             let manifest = Manifest::load(&bundle)?;
-            let bundle = bundle.canonicalize().map_err(EnvironmentError::io(bundle))?;
-            Ok(PluginInfo { bundle, manifest })
+            let bundle = bundle.canonicalize().map_err(EnvironmentError::io(bundle.clone()))?;
+            Ok::<_, EnvironmentError>(PluginInfo { bundle, manifest })
         });
-        let info = read.await.map_err(|error| EnvironmentError::Lost { reason: error.to_string() })?;
-        let info: PluginInfo = info?;
+        let lost = |error: tokio::task::JoinError| EnvironmentError::Lost { reason: error.to_string() };
+        let info = read.await.map_err(lost)??;
         if let Some(server) = &self.settings.server_version {
             version::check(&info.manifest, server)?;
         }

@@ -12,7 +12,7 @@ use serde_saphyr::Spanned;
 use super::node::{Content, Node};
 use super::{MockFile, MockFileError, Otherwise};
 use crate::api::AppError;
-use crate::api::mock::json;
+use crate::api::json;
 use crate::api::mock::matcher::{Bound, Field, Test};
 use crate::api::mock::mounted::Spec;
 use crate::api::mock::path::{FieldPath, Holds};

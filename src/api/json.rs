@@ -14,7 +14,7 @@ use serde_json::Value;
 const SHOWN: usize = 160;
 
 /// The message as JSON, without the fields that are unset.
-pub(super) fn of_message(message: &DynamicMessage) -> Value {
+pub(crate) fn of_message(message: &DynamicMessage) -> Value {
     let options =
         SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
     let json = message.serialize_with_options(serde_json::value::Serializer, &options);
@@ -24,13 +24,13 @@ pub(super) fn of_message(message: &DynamicMessage) -> Value {
 
 /// What is wrong with a message's JSON, and where.
 #[derive(Debug)]
-pub(super) struct Problem {
-    pub(super) path: Vec<String>,
-    pub(super) text: String,
+pub(crate) struct Problem {
+    pub(crate) path: Vec<String>,
+    pub(crate) text: String,
 }
 
 /// The message that this JSON says.
-pub(super) fn to_message(
+pub(crate) fn to_message(
     descriptor: &MessageDescriptor,
     json: &Value,
 ) -> Result<DynamicMessage, Problem> {
@@ -113,7 +113,7 @@ fn value_fits(field: &FieldDescriptor, json: &Value) -> Result<(), String> {
 }
 
 /// The field of this name, or what is wrong with the name.
-pub(super) fn field_of(
+pub(crate) fn field_of(
     descriptor: &MessageDescriptor,
     name: &str,
 ) -> Result<FieldDescriptor, String> {
@@ -131,13 +131,13 @@ pub(super) fn field_of(
 }
 
 /// Whether the message has a JSON form of its own.
-pub(super) fn is_google(descriptor: &MessageDescriptor) -> bool {
+pub(crate) fn is_google(descriptor: &MessageDescriptor) -> bool {
     descriptor.package_name() == "google.protobuf"
 }
 
 /// Whether two values are the same: 5 and 5.0 are, since a `google.protobuf.Value` knows no
 /// integers.
-pub(super) fn same(a: &Value, b: &Value) -> bool {
+pub(crate) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(a), Value::Number(b)) => a == b || a.as_f64() == b.as_f64(),
         (Value::Array(a), Value::Array(b)) => {
@@ -151,7 +151,7 @@ pub(super) fn same(a: &Value, b: &Value) -> bool {
 }
 
 /// The value for a person to read, cut if it is long.
-pub(super) fn short(json: &Value) -> String {
+pub(crate) fn short(json: &Value) -> String {
     let text = json.to_string();
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", &text[..end]),
