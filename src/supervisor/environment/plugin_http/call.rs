@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::BodyExt as _;
 use plugin_proto::v1;
 
 use super::super::plugin_calls::Asked;
@@ -58,22 +58,26 @@ async fn exchange(
     init: v1::ServeHttpRequestInit,
     body: Bytes,
 ) -> Result<v1::PluginHttpResponse, AppError> {
-    let HttpReply { status, headers, body } = match http.ask_http(plugin, init, body).await {
+    let HttpReply { status, headers, mut body } = match http.ask_http(plugin, init, body).await {
         Ok(reply) => reply,
         Err(error) => return Ok(page(error.status, &error.reason)),
     };
-    let body = match Limited::new(body, MAX_REPLY_BYTES).collect().await {
-        Ok(body) => body.to_bytes(),
-        Err(error) if error.is::<LengthLimitError>() => {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(frame) = frame else {
+            return Ok(page(StatusCode::BAD_GATEWAY, "The plugin broke off its reply."));
+        };
+        let Ok(piece) = frame.into_data() else { continue };
+        if whole.len() + piece.len() > MAX_REPLY_BYTES {
             let text = format!("The reply has more than {MAX_REPLY_BYTES} bytes.");
             return Err(failed("too_large", 413, &text));
         }
-        Err(error) => return Ok(page(StatusCode::BAD_GATEWAY, &error.to_string())),
-    };
+        whole.extend_from_slice(&piece);
+    }
     Ok(v1::PluginHttpResponse {
         status_code: i32::from(status.as_u16()),
         headers: joined(&headers),
-        body,
+        body: whole.freeze(),
         error: None,
     })
 }
