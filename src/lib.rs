@@ -7,5 +7,6 @@ compile_error!(
 
 pub mod api;
 pub mod conformance;
+pub mod embedded;
 pub mod host;
 pub mod supervisor;

@@ -5,6 +5,7 @@
 //! - [`ApiServer`] serves any implementation over gRPC and can be stopped for certain.
 //! - [`Recorder`] keeps what every call asked and got.
 //! - [`DynamicApi`] implements all RPCs at once, for those who work with descriptors.
+//! - [`Overlay`] answers some RPCs by itself and hands all others to another implementation.
 //! - [`mock`] has answers and expectations for the tests of a plugin.
 //!
 //! ```
@@ -41,8 +42,10 @@ mod dynamic;
 pub(crate) mod json;
 mod listener;
 pub mod mock;
+mod overlay;
 mod plugin_api;
 mod recording;
+mod request;
 mod server;
 mod service;
 
@@ -54,8 +57,10 @@ pub use dynamic::{Dynamic, DynamicApi};
 /// Carries messages as bytes; the codec of the fake interpreters' client as well.
 pub use fake_interpreters::wire::RawCodec;
 pub use listener::{Listen, ListenError};
+pub use overlay::Overlay;
 pub use plugin_api::PluginApi;
 pub use recording::{Outcome, RecordedCall, Recorder, RecordingLayer, RecordingService};
+pub use request::ApiRequest;
 pub use server::{ApiServer, ApiServerBuilder, ApiStop};
 pub use service::GrpcService;
 

@@ -52,6 +52,8 @@ pub struct Keeper {
     shared: Arc<Shared>,
     options: KeeperOptions,
     job: Mutex<Option<Job>>,
+    /// Cancelled by [`shut_down`](Keeper::shut_down): ends the job and any launch under way.
+    closing: CancellationToken,
 }
 
 #[derive(Debug)]
@@ -85,21 +87,31 @@ impl Keeper {
             current: watch::Sender::new(None),
             error: watch::Sender::new(None),
         };
-        Self { shared: Arc::new(shared), options, job: Mutex::new(None) }
+        Self { shared: Arc::new(shared), options, job: Mutex::new(None), closing: CancellationToken::new() }
     }
 
     /// Starts the plugin, and the job that keeps it running. False if it runs already.
     ///
     /// # Errors
-    /// [`LaunchError`]; the state is then [`PluginState::FailedToStart`].
+    /// [`LaunchError`]; the state is then [`PluginState::FailedToStart`]. After
+    /// [`shut_down`](Self::shut_down) every launch fails with
+    /// [`LaunchFailure::Stopped`](super::LaunchFailure::Stopped), and the state stays what it is.
     pub async fn activate(&self) -> Result<bool, LaunchError> {
         let mut job = self.job.lock().await;
-        if let Some(job) = &*job
+        if let Some(job) = &mut *job
             && !job.task.is_finished()
         {
-            return Ok(false);
+            if !self.gave_up() {
+                return Ok(false);
+            }
+            // The job has said its last word, but has not returned yet.
+            let _ = (&mut job.task).await;
         }
-        let stop = CancellationToken::new();
+        let stop = self.closing.child_token();
+        if stop.is_cancelled() {
+            // Fails at once, and the state stays what it is.
+            return self.shared.builder.launch_until(&stop).await.map(|_| false);
+        }
         let plugin = self.shared.launch(&stop).await?;
         let keep = keep(Arc::clone(&self.shared), plugin, self.options, stop.clone());
         *job = Some(Job { stop, task: tokio::spawn(keep) });
@@ -125,6 +137,18 @@ impl Keeper {
     pub async fn restart(&self) -> Result<(), LaunchError> {
         self.deactivate().await;
         self.activate().await.map(|_| ())
+    }
+
+    /// The last stop: as [`deactivate`](Self::deactivate), but a launch under way is cut off instead
+    /// of waited for, and none begins afterwards.
+    pub async fn shut_down(&self) {
+        self.closing.cancel();
+        self.deactivate().await;
+    }
+
+    /// Whether the job has ended by itself: both states are its last.
+    fn gave_up(&self) -> bool {
+        matches!(self.state(), PluginState::FailedToStart | PluginState::FailedToStayRunning)
     }
 
     /// The plugin's state now.

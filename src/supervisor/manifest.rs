@@ -45,6 +45,16 @@ pub struct Manifest {
     pub name: String,
     /// The plugin's version as written; empty when the manifest has none. It is not checked.
     pub version: String,
+    /// What the plugin is for; empty when the manifest does not say.
+    pub description: String,
+    /// Where its home page is; empty when the manifest does not say.
+    pub homepage_url: String,
+    /// Where to ask for help; empty when the manifest does not say.
+    pub support_url: String,
+    /// Where the release notes are; empty when the manifest does not say.
+    pub release_notes_url: String,
+    /// The icon, relative to the bundle; empty when the manifest names none.
+    pub icon_path: String,
     /// Oldest Mattermost server that the plugin wants, as written.
     pub min_server_version: Option<String>,
     /// How to run the server part; `None` for a plugin that only has a web app.
@@ -110,6 +120,11 @@ impl Manifest {
             id,
             name: raw.name.unwrap_or_default(),
             version: raw.version.unwrap_or_default(),
+            description: raw.description.unwrap_or_default(),
+            homepage_url: raw.homepage_url.unwrap_or_default(),
+            support_url: raw.support_url.unwrap_or_default(),
+            release_notes_url: raw.release_notes_url.unwrap_or_default(),
+            icon_path: raw.icon_path.unwrap_or_default(),
             min_server_version: raw.min_server_version.filter(|text| !text.is_empty()),
             server: raw.server.map(Server::from),
         })

@@ -2,6 +2,7 @@
 //!
 //! - [`Supervisor`] is one life of one plugin: API server, process, handshake, hooks, stop.
 //! - [`Keeper`] keeps a plugin running: health checks, restarts, states.
+//! - [`Environment`] has several plugins under one roof, and dispatches hooks to them.
 //! - [`lifecycle`] is the pure state machine under both.
 //!
 //! Everything here holds for a plugin that is broken or hostile as well: every wait has a deadline
@@ -9,6 +10,7 @@
 
 mod config;
 mod driver;
+pub mod environment;
 mod error;
 mod events;
 mod handshake;
@@ -33,6 +35,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{SupervisorBuilder, Timeouts};
+pub use environment::{Environment, EnvironmentBuilder, EnvironmentError, PluginInfo};
 pub use error::{LaunchError, LaunchFailure};
 pub use events::{EventKind, EventLog, EventReader, LifeEvent};
 pub use handshake::{

@@ -10,10 +10,15 @@ use serde_json::Value;
 use super::{ManifestError, PythonOptions, Server};
 
 /// Fields that hold a text, by JSON pointer.
-const TEXTS: [&str; 10] = [
+const TEXTS: [&str; 15] = [
     "/id",
     "/name",
     "/version",
+    "/description",
+    "/homepage_url",
+    "/support_url",
+    "/release_notes_url",
+    "/icon_path",
     "/min_server_version",
     "/server/runtime",
     "/server/executable",
@@ -31,6 +36,11 @@ pub(super) struct RawManifest {
     pub(super) id: Option<String>,
     pub(super) name: Option<String>,
     pub(super) version: Option<String>,
+    pub(super) description: Option<String>,
+    pub(super) homepage_url: Option<String>,
+    pub(super) support_url: Option<String>,
+    pub(super) release_notes_url: Option<String>,
+    pub(super) icon_path: Option<String>,
     pub(super) min_server_version: Option<String>,
     pub(super) server: Option<RawServer>,
 }
