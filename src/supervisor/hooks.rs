@@ -18,6 +18,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tonic_prost::ProstCodec;
 
 use super::handshake::HandshakeAddress;
+use super::serve_http::tuned;
 use crate::api::AppError;
 
 /// The service name whose health counts.
@@ -299,7 +300,7 @@ pub(super) async fn connect(
         HandshakeAddress::Tcp { host, port } => {
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
             let endpoint = Endpoint::from_shared(format!("http://{host}:{port}"))?;
-            endpoint.tcp_nodelay(true).connect().await
+            tuned(endpoint).tcp_nodelay(true).connect().await
         }
         HandshakeAddress::Unix(path) => {
             let path: PathBuf = path.clone();
@@ -307,7 +308,8 @@ pub(super) async fn connect(
                 let path = path.clone();
                 async move { UnixStream::connect(path).await.map(TokioIo::new) }
             });
-            Endpoint::from_static("http://plugin").connect_with_connector(connector).await
+            let endpoint = tuned(Endpoint::from_static("http://plugin"));
+            endpoint.connect_with_connector(connector).await
         }
     }
 }

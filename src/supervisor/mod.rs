@@ -13,6 +13,7 @@ mod error;
 mod events;
 mod handshake;
 mod hooks;
+mod http_front;
 mod interpreter;
 mod keeper;
 pub mod lifecycle;
@@ -24,6 +25,7 @@ mod process;
 mod pump;
 mod restart;
 mod script;
+mod serve_http;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -40,6 +42,7 @@ pub use handshake::{
     HandshakeError, HandshakeProtocol, MAX_LINE,
 };
 pub use hooks::{HealthError, HookError, Hooks};
+pub use http_front::{FindHooks, HttpFront, HttpFrontBuilder, HttpFrontError, Sessions};
 pub use interpreter::{InterpreterError, discover};
 pub use keeper::{Keeper, KeeperOptions, PluginState};
 pub use log::{LogRecord, LogSink, Stream, tracing_sink};
@@ -48,6 +51,9 @@ pub use output::{Level, ParsedLine, StderrParser};
 pub use process::{ExitReport, ExitStatus, SpawnError};
 pub use restart::{RestartPolicy, Strikes, Verdict};
 pub use script::{Script, ScriptError};
+pub use serve_http::{
+    CHUNK_BYTES, ReplyBody, ReplyPart, ServeHttpError, ServeHttpReply, http_headers,
+};
 
 use driver::{Controls, Driver};
 use lifecycle::{Ending, Phase};
