@@ -33,7 +33,8 @@ fn body(bytes: impl Into<Bytes>) -> Full<Bytes> {
 
 /// A body that gives these parts and then never ends.
 fn endless(parts: &[&'static str]) -> impl Body<Data = Bytes, Error = std::io::Error> + use<> {
-    let parts: Vec<_> = parts.iter().map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes())))).collect();
+    let parts: Vec<_> =
+        parts.iter().map(|part| Ok(Frame::data(Bytes::from_static(part.as_bytes())))).collect();
     StreamBody::new(stream::iter(parts).chain(stream::pending()))
 }
 
@@ -160,6 +161,7 @@ async fn parts_that_are_there_are_joined_and_none_waits_for_the_next() {
             while let Ok(Some(message)) = exchange.requests.message().await {
                 seen.send(message).await.unwrap();
             }
+            drop(exchange.replies);
         }
     })
     .await;
@@ -212,7 +214,10 @@ async fn h10_a_caller_that_leaves_during_the_upload_cancels_the_stream() {
         async move {
             events.send(exchange.requests.message().await.is_ok()).await.unwrap();
             exchange.cancelled().await;
-            events.send(exchange.requests.message().await.is_ok_and(|more| more.is_some())).await.unwrap();
+            events
+                .send(exchange.requests.message().await.is_ok_and(|more| more.is_some()))
+                .await
+                .unwrap();
         }
     })
     .await;
@@ -353,7 +358,10 @@ async fn an_upload_that_fails_is_not_taken_for_whole() {
             Err(error) => error,
             Ok(reply) => text(reply).await.unwrap_err(),
         };
-        assert!(matches!(&error, ServeHttpError::Upload { reason } if reason == "gone"), "{error:?}");
+        assert!(
+            matches!(&error, ServeHttpError::Upload { reason } if reason == "gone"),
+            "{error:?}"
+        );
         assert_eq!(soon(seen.recv()).await, Some(false));
     }
 }
@@ -400,7 +408,9 @@ async fn a_plugin_that_dies_gives_its_outcome_at_once() {
         };
         let (error, ()) = soon(async { tokio::join!(call, kill) }).await;
         match replies {
-            false => assert!(matches!(error, ServeHttpError::NoReply { status: Some(_) }), "{error:?}"),
+            false => {
+                assert!(matches!(error, ServeHttpError::NoReply { status: Some(_) }), "{error:?}")
+            }
             true => assert!(matches!(error, ServeHttpError::Cut { .. }), "{error:?}"),
         }
     }
@@ -413,7 +423,10 @@ async fn a_plugin_that_cannot_be_reached_gives_503() {
     // It accepts, and breaks, each new connection.
     let error = get(&peer).await.unwrap_err();
     let status = error.http_status();
-    assert!([StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY].contains(&status), "{error:?}");
+    assert!(
+        [StatusCode::SERVICE_UNAVAILABLE, StatusCode::BAD_GATEWAY].contains(&status),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -433,7 +446,10 @@ async fn an_error_after_the_first_message_and_a_second_init_cut_the_reply() {
     })
     .await;
     let error = text(get(&peer).await.unwrap()).await.unwrap_err();
-    assert!(matches!(&error, ServeHttpError::Cut { status } if status.message() == "boom"), "{error:?}");
+    assert!(
+        matches!(&error, ServeHttpError::Cut { status } if status.message() == "boom"),
+        "{error:?}"
+    );
     let peer = replying(vec![head(200, &[]), chunk("half"), last(head(200, &[]))]).await;
     let error = text(get(&peer).await.unwrap()).await.unwrap_err();
     assert!(matches!(error, ServeHttpError::Broken { .. }), "{error:?}");

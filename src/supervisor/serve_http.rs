@@ -146,9 +146,7 @@ where
     let mut grpc = Grpc::new(channel)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    grpc.ready()
-        .await
-        .map_err(|error| ServeHttpError::CannotOpen { reason: chain(&error) })?;
+    grpc.ready().await.map_err(|error| ServeHttpError::CannotOpen { reason: chain(&error) })?;
     let path = PathAndQuery::from_static(PATH);
     let codec = ProstCodec::<v1::ServeHttpRequest, v1::ServeHttpResponse>::default();
     let answer = async {

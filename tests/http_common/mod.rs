@@ -27,6 +27,7 @@ use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tonic::server::{Grpc, NamedService, StreamingService, UnaryService};
 use tonic::transport::Server;
 use tonic::transport::server::TcpIncoming;
@@ -214,7 +215,9 @@ where
         implemented: implemented.iter().map(|&name| name.to_owned()).collect(),
         act: Arc::new(move |exchange| Box::pin(act(exchange))),
     };
-    tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+    // gRPC's own default, less than hyper's: a plugin that does not read stops its peer soon.
+    let server = Server::builder().initial_stream_window_size(65_535).add_service(service);
+    tokio::spawn(server.serve_with_incoming(incoming));
     let address = HandshakeAddress::Tcp { host: "127.0.0.1".into(), port: address.port() };
     let hooks = soon(Hooks::connect(&address, Duration::from_secs(5))).await.unwrap();
     Peer { hooks, kill }
@@ -304,9 +307,9 @@ pub const BOTH: [Http; 2] = [Http::One, Http::Two];
 
 pub type ClientBody = http_body_util::combinators::BoxBody<Bytes, Infallible>;
 
-/// One client connection.
+/// One client connection. Dropped, the first closes its socket, the second resets its streams.
 pub enum Client {
-    One(hyper::client::conn::http1::SendRequest<ClientBody>),
+    One(hyper::client::conn::http1::SendRequest<ClientBody>, AbortOnDropHandle<hyper::Result<()>>),
     Two(hyper::client::conn::http2::SendRequest<ClientBody>),
 }
 
@@ -318,8 +321,7 @@ impl Client {
         match http {
             Http::One => {
                 let (send, connection) = hyper::client::conn::http1::handshake(io).await.unwrap();
-                tokio::spawn(connection);
-                Self::One(send)
+                Self::One(send, AbortOnDropHandle::new(tokio::spawn(connection)))
             }
             Http::Two => {
                 let (send, connection) =
@@ -335,7 +337,7 @@ impl Client {
         request: Request<ClientBody>,
     ) -> hyper::Result<Response<Incoming>> {
         match self {
-            Self::One(send) => {
+            Self::One(send, _) => {
                 send.ready().await?;
                 send.send_request(request).await
             }
@@ -352,18 +354,16 @@ pub fn full(bytes: impl Into<Bytes>) -> ClientBody {
 }
 
 /// A body of unknown length.
-pub fn streamed(
-    chunks: impl Stream<Item = Bytes> + Send + Sync + 'static,
-) -> ClientBody {
-    StreamBody::new(chunks.map(|chunk| Ok(Frame::data(chunk)))).boxed()
+pub fn streamed(chunks: impl Stream<Item = Bytes> + Send + Sync + 'static) -> ClientBody {
+    http_body_util::BodyExt::boxed(StreamBody::new(chunks.map(|chunk| Ok(Frame::data(chunk)))))
 }
 
 /// A body of this many bytes, made on the way.
 pub fn sized(bytes: usize) -> impl Stream<Item = Bytes> + Send + Sync + 'static {
     let block = Bytes::from(vec![b'u'; CHUNK]);
-    stream::iter((0..bytes.div_ceil(CHUNK)).map(move |at| {
-        block.slice(..CHUNK.min(bytes - at * CHUNK))
-    }))
+    stream::iter(
+        (0..bytes.div_ceil(CHUNK)).map(move |at| block.slice(..CHUNK.min(bytes - at * CHUNK))),
+    )
 }
 
 /// Below the plugin's path.
@@ -377,11 +377,7 @@ pub fn request(method: &str, path: &str, body: ClientBody) -> Request<ClientBody
 }
 
 /// A request on a connection of its own, and the whole answer to it.
-pub async fn ask(
-    http: Http,
-    address: SocketAddr,
-    request: Request<ClientBody>,
-) -> Response<Bytes> {
+pub async fn ask(http: Http, address: SocketAddr, request: Request<ClientBody>) -> Response<Bytes> {
     soon(async {
         let mut client = Client::connect(http, address).await;
         let mut request = request;

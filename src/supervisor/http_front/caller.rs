@@ -162,7 +162,10 @@ mod tests {
             ("/", &[("cookie", "a=b; MMAUTHTOKEN=good; c=d")]),
             ("/?x=1&access_token=g%6fod", &[]),
             ("/?access%5Ftoken=good", &[]),
-            ("/?access_token=bad", &[("authorization", "Bearer good"), ("cookie", "MMAUTHTOKEN=bad")]),
+            (
+                "/?access_token=bad",
+                &[("authorization", "Bearer good"), ("cookie", "MMAUTHTOKEN=bad")],
+            ),
         ] {
             let (session, headers) = asked(Method::GET, uri, fields);
             assert_eq!(session.as_deref(), Some("session1"), "{uri} {fields:?}");
@@ -173,7 +176,8 @@ mod tests {
 
     #[test]
     fn the_sessions_cookie_is_taken_out_of_the_others() {
-        let fields = [("cookie", "a=b;MMAUTHTOKEN=bad ;c=d"), ("cookie", "MMAUTHTOKEN=x"), ("cookie", "e")];
+        let fields =
+            [("cookie", "a=b;MMAUTHTOKEN=bad ;c=d"), ("cookie", "MMAUTHTOKEN=x"), ("cookie", "e")];
         let (_, headers) = asked(Method::GET, "/", &fields);
         let cookies: Vec<_> = headers.get_all(COOKIE).iter().collect();
         assert_eq!(cookies, ["a=b; c=d", "e"]);
@@ -199,7 +203,10 @@ mod tests {
     #[test]
     fn the_token_leaves_the_query() {
         assert_eq!(query_without_token("access_token=x"), None);
-        assert_eq!(query_without_token("a=1&access_token=x&b=%20&access%5ftoken"), Some("a=1&b=%20".into()));
+        assert_eq!(
+            query_without_token("a=1&access_token=x&b=%20&access%5ftoken"),
+            Some("a=1&b=%20".into())
+        );
         assert_eq!(query_without_token("my_access_token=x"), Some("my_access_token=x".into()));
     }
 }

@@ -48,9 +48,21 @@ mod tests {
     #[test]
     fn what_is_no_id_leads_nowhere() {
         for path in [
-            "/", "*", "", "/plugins", "/plugins/", "/plugins//", "/plugins//a", "/plugins/../a",
-            "/plugins/./a", "/plugins/a%2Fb", "/plugins/%2e%2e/a", "/plugins/a%00", "/Plugins/a/",
-            "/api/v4/users", "/x/plugins/a/",
+            "/",
+            "*",
+            "",
+            "/plugins",
+            "/plugins/",
+            "/plugins//",
+            "/plugins//a",
+            "/plugins/../a",
+            "/plugins/./a",
+            "/plugins/a%2Fb",
+            "/plugins/%2e%2e/a",
+            "/plugins/a%00",
+            "/Plugins/a/",
+            "/api/v4/users",
+            "/x/plugins/a/",
         ] {
             assert_eq!(Route::of(path), None, "{path}");
         }

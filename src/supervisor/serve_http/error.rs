@@ -23,7 +23,9 @@ pub enum ServeHttpError {
         status: Option<Box<Status>>,
     },
     /// The reply's status code is neither 0 nor in 100..=999.
-    #[error("the plugin sent the invalid status code {code}; 100 to 999 are valid, 0 stands for 200")]
+    #[error(
+        "the plugin sent the invalid status code {code}; 100 to 999 are valid, 0 stands for 200"
+    )]
     BadStatus {
         /// The code.
         code: i32,

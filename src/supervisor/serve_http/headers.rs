@@ -110,10 +110,7 @@ mod tests {
         headers.append("ACCEPT", HeaderValue::from_static("b"));
         headers.append("accept", HeaderValue::from_static("a"));
         headers.append("host", HeaderValue::from_static("example.com"));
-        assert_eq!(
-            http_headers(&headers),
-            [field("X-One", &["1"]), field("Accept", &["b", "a"])]
-        );
+        assert_eq!(http_headers(&headers), [field("X-One", &["1"]), field("Accept", &["b", "a"])]);
     }
 
     #[test]
