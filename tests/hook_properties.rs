@@ -24,7 +24,7 @@ use plugin_conformance::supervisor::{
     BoxHookService, Cause, DISMISS_POST, Fired, HookCall, HookError, HookVerdict, Hooks,
 };
 use plugin_proto::prost_reflect::{
-    DynamicMessage, FieldDescriptor, Kind, SerializeOptions, Value as Field,
+    DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, SerializeOptions, Value as Field,
 };
 use plugin_proto::{Method, Service};
 use proptest::prelude::any;

@@ -11,14 +11,14 @@ mod common;
 #[path = "arbitrary/driver.rs"]
 mod driver;
 
-use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arbitrary::scripted::Counts;
-use arbitrary::{Answer, Case, Faults, Messages, Scripted, fault, fixed, hex, seed};
+use arbitrary::{Answer, Case, Faults, Messages, Scripted, fault, fixed, hex, runner};
 use bytes::{BufMut as _, Bytes};
 use driver::Interpreter;
 use fake_interpreters::compare::{
@@ -34,7 +34,7 @@ use plugin_conformance::api::{
 use plugin_proto::prost_reflect::{DynamicMessage, ReflectMessage as _, Value};
 use plugin_proto::{ErrorChannel, MESSAGES, MessageType, Method, Service, v1};
 use proptest::strategy::{Just, Strategy, ValueTree};
-use proptest::test_runner::{Config, RngSeed, TestCaseError, TestError, TestRunner};
+use proptest::test_runner::{TestCaseError, TestError, TestRunner};
 use prost::Message as _;
 use tokio::runtime::Runtime;
 use tonic::{Code, Status};

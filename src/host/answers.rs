@@ -7,7 +7,7 @@ use plugin_proto::Service;
 use crate::api::PluginApi;
 use crate::api::mock::{MockApi, MockFile, Unverified};
 use crate::conformance::GeneratedApi;
-use crate::embedded::kv::{KvApi, KvStore};
+use crate::embedded::{KvApi, KvStore};
 
 /// What answers the API calls of the plugins.
 #[derive(Debug, Clone, Default)]

@@ -16,7 +16,7 @@ use super::{HookLine, HostBuilder, Trace, TraceError, TraceLayer};
 use crate::api::ApiServer;
 use crate::api::mock::Unverified;
 use crate::supervisor::{
-    Environment, EnvironmentError, FireError, Fired, HttpFront, ListenError, PluginState,
+    Environment, EnvironmentError, FireError, Fired, HttpFront, HttpFrontError, PluginState,
 };
 
 /// Replies over HTTP that are under way when the host stops have this long.
@@ -61,8 +61,8 @@ pub enum HostError {
     #[error(transparent)]
     Plugin(#[from] EnvironmentError),
     /// HTTP cannot be served.
-    #[error("cannot serve HTTP: {0}")]
-    Listen(#[from] ListenError),
+    #[error(transparent)]
+    Listen(#[from] HttpFrontError),
 }
 
 /// A host has stopped, and not all is well.

@@ -36,6 +36,7 @@ pub use meaning::{DISMISS_POST, Meaning, UploadChange};
 pub use outcome::{Cause, Filtered, HookOutcome};
 
 use super::handshake::HandshakeAddress;
+use super::serve_http::tuned;
 
 /// The service name whose health counts.
 const HEALTH_SERVICE: &str = "plugin";
@@ -314,7 +315,7 @@ pub(super) async fn connect(
         HandshakeAddress::Tcp { host, port } => {
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
             let endpoint = Endpoint::from_shared(format!("http://{host}:{port}"))?;
-            endpoint.tcp_nodelay(true).connect().await
+            tuned(endpoint).tcp_nodelay(true).connect().await
         }
         HandshakeAddress::Unix(path) => {
             let path: PathBuf = path.clone();
@@ -322,7 +323,8 @@ pub(super) async fn connect(
                 let path = path.clone();
                 async move { UnixStream::connect(path).await.map(TokioIo::new) }
             });
-            Endpoint::from_static("http://plugin").connect_with_connector(connector).await
+            let endpoint = tuned(Endpoint::from_static("http://plugin"));
+            endpoint.connect_with_connector(connector).await
         }
     }
 }

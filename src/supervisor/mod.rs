@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod handshake;
 mod hooks;
+mod http_front;
 mod interpreter;
 mod keeper;
 pub mod lifecycle;
@@ -26,6 +27,7 @@ mod process;
 mod pump;
 mod restart;
 mod script;
+mod serve_http;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -46,6 +48,7 @@ pub use hooks::{
     BoxHookService, Cause, DISMISS_POST, Filtered, FireError, Fired, HealthError, HookCall,
     HookError, HookLayer, HookOutcome, HookVerdict, Hooks, Meaning, UploadChange,
 };
+pub use http_front::{FindHooks, HttpFront, HttpFrontBuilder, HttpFrontError, Sessions};
 pub use interpreter::{InterpreterError, discover};
 pub use keeper::{Keeper, KeeperOptions, PluginState};
 pub use log::{LogRecord, LogSink, Stream, tracing_sink};
@@ -54,6 +57,9 @@ pub use output::{Level, ParsedLine, StderrParser};
 pub use process::{ExitReport, ExitStatus, SpawnError};
 pub use restart::{RestartPolicy, Strikes, Verdict};
 pub use script::{Script, ScriptError};
+pub use serve_http::{
+    CHUNK_BYTES, ReplyBody, ReplyPart, ServeHttpError, ServeHttpReply, http_headers,
+};
 
 use driver::{Controls, Driver};
 use lifecycle::{Ending, Phase};

@@ -1,7 +1,7 @@
 //! Generated messages, an API that answers with them, and the oracle that says whether a call
 //! crossed the boundary unharmed. Shared by the property tests and the mutants.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub, unused_imports, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod faults;
 pub mod messages;
