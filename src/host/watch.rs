@@ -42,8 +42,9 @@ impl Watch {
     ///
     /// # Errors
     /// [`WatchError`] names the bundle that cannot be watched.
-    pub fn new<'a>(bundles: impl IntoIterator<Item = &'a Path>) -> Result<Self, WatchError> {
-        let bundles: Vec<PathBuf> = bundles.into_iter().map(Path::to_owned).collect();
+    pub fn new(bundles: impl IntoIterator<Item = impl AsRef<Path>>) -> Result<Self, WatchError> {
+        let bundles: Vec<PathBuf> =
+            bundles.into_iter().map(|bundle| bundle.as_ref().to_owned()).collect();
         let roots = bundles.clone();
         let (sender, changes) = mpsc::unbounded_channel();
         let handler = move |event: notify::Result<Event>| {
@@ -125,7 +126,7 @@ mod tests {
         for dir in [&a, &b] {
             fs::create_dir(dir).unwrap();
         }
-        let mut watch = Watch::new([a.as_path(), b.as_path()]).unwrap();
+        let mut watch = Watch::new([&a, &b]).unwrap();
         for text in ["1", "2", "3"] {
             fs::write(b.join("plugin.py"), text).unwrap();
         }
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_bundle_that_is_not_there_is_named() {
-        let error = Watch::new([Path::new("/no/such/bundle")]).unwrap_err();
+        let error = Watch::new(["/no/such/bundle"]).unwrap_err();
         assert!(error.to_string().contains("/no/such/bundle"), "{error}");
     }
 }
