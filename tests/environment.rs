@@ -128,11 +128,8 @@ async fn s_44_s_45_s_46_s_47_s_48_s_49_s_50_s_51_hooks() {
     hooks.on_deactivate(Default::default()).await.decision.unwrap();
     // S-51
     let post = v1::Post { id: "post".into(), ..Default::default() };
-    let request = v1::MessageHasBeenPostedRequest {
-        context: None,
-        plugin_context: None,
-        post: Some(post),
-    };
+    let request =
+        v1::MessageHasBeenPostedRequest { context: None, plugin_context: None, post: Some(post) };
     let told = soon(world.plugins.dispatch().message_has_been_posted(request)).await;
     assert!(told[0].result.is_ok(), "{told:?}");
     assert_eq!(world.report("hooks").hooks.last().unwrap(), "MessageHasBeenPosted");
@@ -183,7 +180,9 @@ async fn what_cannot_be_added_is_named() {
         plugins.add(dir)
     };
     let needs = |id: &str, version: &str| {
-        format!(r#"{{"id": "{id}", "min_server_version": "{version}", "description": "for tests"}}"#)
+        format!(
+            r#"{{"id": "{id}", "min_server_version": "{version}", "description": "for tests"}}"#
+        )
     };
     add("first", &needs("com.example.a", "10.5.0")).await.unwrap();
     let status = plugins.status("COM.example.A").unwrap();
@@ -205,7 +204,8 @@ async fn what_cannot_be_added_is_named() {
 /// A hung plugin delays neither the hooks nor the health of another, nor its restarts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hung_plugin_delays_nobody() {
-    let hung = script("OnActivate, MessageHasBeenPosted", "  MessageHasBeenPosted: [block_thread]\n");
+    let hung =
+        script("OnActivate, MessageHasBeenPosted", "  MessageHasBeenPosted: [block_thread]\n");
     let good = script("OnActivate, MessageHasBeenPosted", "");
     let world = World::with(&[("hung", &hung), ("good", &good)], |builder| {
         builder.keeper(KeeperOptions { interval: Duration::from_millis(50), ..Default::default() })
@@ -266,7 +266,9 @@ async fn a_plugin_that_hangs_in_its_launch_delays_no_other_and_no_shutdown() {
     assert!(!alive(pid));
     // Again, and nothing starts any more.
     soon(world.plugins.shutdown()).await;
-    for activated in [world.plugins.activate(&id("good")).await, world.plugins.activate(&id("hung")).await] {
+    for activated in
+        [world.plugins.activate(&id("good")).await, world.plugins.activate(&id("hung")).await]
+    {
         assert!(matches!(activated, Err(EnvironmentError::ShuttingDown)), "{activated:?}");
     }
     let added = world.plugins.add(world.bundles.write("late", &script("", ""))).await;
@@ -289,7 +291,10 @@ async fn a_shutdown_stops_all_plugins_at_once() {
         let at = |wanted: fn(&EventKind) -> bool| {
             events.iter().find(|event| wanted(&event.kind)).unwrap().at
         };
-        (at(|kind| matches!(kind, EventKind::Stopping { .. })), at(|kind| *kind == EventKind::Ended))
+        (
+            at(|kind| matches!(kind, EventKind::Stopping { .. })),
+            at(|kind| *kind == EventKind::Ended),
+        )
     });
     let last_begin = stopping.iter().map(|(begin, _)| *begin).max().unwrap();
     let first_end = stopping.iter().map(|(_, end)| *end).min().unwrap();

@@ -87,7 +87,12 @@ impl Keeper {
             current: watch::Sender::new(None),
             error: watch::Sender::new(None),
         };
-        Self { shared: Arc::new(shared), options, job: Mutex::new(None), closing: CancellationToken::new() }
+        Self {
+            shared: Arc::new(shared),
+            options,
+            job: Mutex::new(None),
+            closing: CancellationToken::new(),
+        }
     }
 
     /// Starts the plugin, and the job that keeps it running. False if it runs already.

@@ -15,7 +15,8 @@ pub(super) type ApiOf = Arc<dyn Fn(&PluginInfo) -> Arc<dyn PluginApi> + Send + S
 pub(super) type ServerOf =
     Arc<dyn Fn(&PluginInfo, Arc<dyn PluginApi>) -> ApiServerBuilder + Send + Sync>;
 /// Changes the launch of a plugin.
-pub(super) type LaunchOf = Arc<dyn Fn(&PluginInfo, SupervisorBuilder) -> SupervisorBuilder + Send + Sync>;
+pub(super) type LaunchOf =
+    Arc<dyn Fn(&PluginInfo, SupervisorBuilder) -> SupervisorBuilder + Send + Sync>;
 
 /// Describes an [`Environment`].
 #[derive(Clone)]

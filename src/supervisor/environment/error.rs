@@ -37,7 +37,9 @@ pub enum EnvironmentError {
     #[error(transparent)]
     Manifest(#[from] ManifestError),
     /// The plugin wants a newer server.
-    #[error("the plugin {plugin_id} needs Mattermost {needed} or newer, but the server is {server}")]
+    #[error(
+        "the plugin {plugin_id} needs Mattermost {needed} or newer, but the server is {server}"
+    )]
     ServerTooOld {
         /// The plugin.
         plugin_id: String,
@@ -60,7 +62,9 @@ pub enum EnvironmentError {
     #[error(transparent)]
     Launch(#[from] Box<LaunchError>),
     /// The environment is being shut down, or is gone.
-    #[error("the environment is shutting down: no plugin is added, installed or activated any more")]
+    #[error(
+        "the environment is shutting down: no plugin is added, installed or activated any more"
+    )]
     ShuttingDown,
     /// An installation without `replace`, and the plugin is there.
     #[error("the plugin {plugin_id} is installed already: set `replace`, or remove it first")]

@@ -40,10 +40,7 @@ pub(super) async fn install(
 }
 
 /// Unpacks a bundle beside its place and checks its manifest.
-pub(super) async fn unpack(
-    room: &Arc<Room>,
-    archive: Bytes,
-) -> Result<Unpacked, EnvironmentError> {
+pub(super) async fn unpack(room: &Arc<Room>, archive: Bytes) -> Result<Unpacked, EnvironmentError> {
     let (folder, limits) = (room.folder.clone(), room.settings.unpack);
     let unpacked = tokio::task::spawn_blocking(move || {
         let staging = tempfile::Builder::new().prefix(".unpack-").tempdir_in(&folder);

@@ -54,7 +54,8 @@ impl Room {
         &self,
         work: impl Future<Output = Result<T, EnvironmentError>> + Send + 'static,
     ) -> Result<T, EnvironmentError> {
-        let lost = |error: tokio::task::JoinError| EnvironmentError::Lost { reason: error.to_string() };
+        let lost =
+            |error: tokio::task::JoinError| EnvironmentError::Lost { reason: error.to_string() };
         self.tasks.spawn(work).await.map_err(lost)?
     }
 
@@ -79,7 +80,8 @@ impl Room {
             let bundle = bundle.canonicalize().map_err(EnvironmentError::io(bundle.clone()))?;
             Ok::<_, EnvironmentError>(PluginInfo { bundle, manifest })
         });
-        let lost = |error: tokio::task::JoinError| EnvironmentError::Lost { reason: error.to_string() };
+        let lost =
+            |error: tokio::task::JoinError| EnvironmentError::Lost { reason: error.to_string() };
         let info = read.await.map_err(lost)??;
         if let Some(server) = &self.settings.server_version {
             version::check(&info.manifest, server)?;

@@ -48,9 +48,7 @@ impl Dispatcher {
     pub async fn run_data_retention(&self, request: v1::RunDataRetentionRequest) -> Retention {
         let ask = |Listener { info, plugin }: Listener| {
             let request = request.clone();
-            async move {
-                (info.manifest.id, plugin.hooks().run_data_retention(request).await.decision)
-            }
+            async move { (info.manifest.id, plugin.hooks().run_data_retention(request).await.decision) }
         };
         let listeners = self.implementing("RunDataRetention");
         let answers = join_all(listeners.into_iter().map(ask)).await;

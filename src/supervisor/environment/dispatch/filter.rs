@@ -48,8 +48,7 @@ impl Dispatcher {
     ) -> Chained<v1::Post> {
         let post = request.post.clone().unwrap_or_default();
         self.filter("MessageWillBePosted", post, |hooks, post| {
-            let request =
-                v1::MessageWillBePostedRequest { post: Some(post), ..request.clone() };
+            let request = v1::MessageWillBePostedRequest { post: Some(post), ..request.clone() };
             async move { hooks.message_will_be_posted(request).await }
         })
         .await
@@ -169,10 +168,8 @@ impl Dispatcher {
     ) -> Chained<v1::ConfigJson> {
         let config = request.new_config.clone().unwrap_or_default();
         self.filter("ConfigurationWillBeSaved", config, |hooks, config| {
-            let request = v1::ConfigurationWillBeSavedRequest {
-                new_config: Some(config),
-                ..request.clone()
-            };
+            let request =
+                v1::ConfigurationWillBeSavedRequest { new_config: Some(config), ..request.clone() };
             async move { closed(hooks.configuration_will_be_saved(request).await) }
         })
         .await

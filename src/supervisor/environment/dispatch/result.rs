@@ -11,7 +11,6 @@ pub struct Told {
     pub result: Result<(), HookError>,
 }
 
-
 /// A plugin that was asked for its opinion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {

@@ -45,7 +45,9 @@ pub enum UnpackError {
         kind: String,
     },
     /// The manifest is neither at the root nor in the only folder there.
-    #[error("the archive has no plugin.json, plugin.yaml or plugin.yml at its root or in its only folder")]
+    #[error(
+        "the archive has no plugin.json, plugin.yaml or plugin.yml at its root or in its only folder"
+    )]
     NoBundle,
     /// An entry cannot be written: it is there twice, or the disk refuses.
     #[error("the archive's entry {} cannot be written: {source}", entry.display())]
@@ -60,7 +62,7 @@ pub enum UnpackError {
 impl UnpackError {
     /// Whether the disk is at fault and not the archive.
     pub(in super::super) fn is_ours(&self) -> bool {
-        use io::ErrorKind::{AlreadyExists, NotADirectory, IsADirectory, InvalidFilename};
+        use io::ErrorKind::{AlreadyExists, InvalidFilename, IsADirectory, NotADirectory};
         match self {
             Self::Write { source, .. } => !matches!(
                 source.kind(),

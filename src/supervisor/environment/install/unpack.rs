@@ -57,9 +57,11 @@ pub(super) fn unpack(
     for link in &links {
         link.make(into)?;
     }
-    let real = root.canonicalize().map_err(|source| UnpackError::Write { entry: root.clone(), source })?;
+    let real =
+        root.canonicalize().map_err(|source| UnpackError::Write { entry: root.clone(), source })?;
     for link in &links {
-        let leads_inside = into.join(&link.path).canonicalize().is_ok_and(|to| to.starts_with(&real));
+        let leads_inside =
+            into.join(&link.path).canonicalize().is_ok_and(|to| to.starts_with(&real));
         if !leads_inside {
             return Err(link.refused());
         }
