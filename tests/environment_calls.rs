@@ -149,10 +149,10 @@ async fn plugins_that_enable_each_other_do_not_wait_for_each_other() {
     let world = World::idle(&[("a", &enables("b")), ("b", &enables("a"))], |it| it).await;
     soon(world.plugins.activate(&id("a"))).await.unwrap();
     assert!(world.plugins.is_active(&id("a")) && world.plugins.is_active(&id("b")));
+    soon(world.plugins.shutdown()).await;
     for name in ["a", "b"] {
         assert_eq!(world.report(name).calls[0].code, "OK");
     }
-    soon(world.plugins.shutdown()).await;
 }
 
 // PluginHTTP
