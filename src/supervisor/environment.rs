@@ -119,7 +119,8 @@ impl Environment {
         self.room.run(async move { room.activate(&id).await }).await
     }
 
-    /// Stops a plugin and waits until nothing of it is left. False if it is unknown or did not run.
+    /// Stops a plugin and waits until nothing of it is left; a launch under way is waited for. False
+    /// if it is unknown or did not run.
     pub async fn deactivate(&self, plugin_id: &str) -> bool {
         let (room, id) = (Arc::clone(&self.room), plugin_id.to_owned());
         self.room.run(async move { room.deactivate(&id).await }).await.unwrap_or(false)
