@@ -191,7 +191,7 @@ async fn an_early_reply_reaches_a_client_that_sends_everything_first() {
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too much"), "{answer}");
     soon(seen.recv()).await.unwrap();
     // The connection can be used on.
-    let next = format!("GET /plugins/none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let next = "GET /plugins/none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     stream.write_all(next.as_bytes()).await.unwrap();
     let mut answer = String::new();
     soon(stream.read_to_string(&mut answer)).await.unwrap();
