@@ -125,7 +125,11 @@ impl Body for AnswerBody {
             Content::Reply(reply) => Pin::new(&mut **reply).poll_frame(cx),
         };
         if let Poll::Ready(Some(Err(failure))) = frame {
-            tracing::warn!(error = %failure, "a plugin's reply is cut");
+            if failure.blames_plugin() {
+                tracing::warn!(error = %failure, "a plugin's reply is cut");
+            } else {
+                tracing::debug!(error = %failure, "a client's upload failed during the reply");
+            }
             // hyper sends what it has before it asks again. What came in time arrives.
             self.failure = Some(failure);
             cx.waker().wake_by_ref();
