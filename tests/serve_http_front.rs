@@ -4,6 +4,7 @@
 
 mod http_common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +18,7 @@ use http_common::{
 use plugin_proto::v1;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
@@ -159,7 +160,9 @@ async fn memory_stays_bounded() {
     for http in BOTH {
         soon(there_and_back(http, front.address(), 8 << 20)).await;
         let before = resident();
-        soon(there_and_back(http, front.address(), 256 << 20)).await;
+        let limit = Duration::from_secs(60);
+        let whole = there_and_back(http, front.address(), 256 << 20);
+        tokio::time::timeout(limit, whole).await.expect("it takes too long");
         let grown = resident().saturating_sub(before);
         assert!(grown < 16 << 20, "{http:?}: {grown} bytes more");
     }
@@ -191,7 +194,7 @@ async fn an_early_reply_reaches_a_client_that_sends_everything_first() {
     assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("too much"), "{answer}");
     soon(seen.recv()).await.unwrap();
     // The connection can be used on.
-    let next = format!("GET /plugins/none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+    let next = "GET /plugins/none HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     stream.write_all(next.as_bytes()).await.unwrap();
     let mut answer = String::new();
     soon(stream.read_to_string(&mut answer)).await.unwrap();
@@ -276,6 +279,40 @@ async fn a_client_that_goes_away_cancels_the_plugins_stream() {
             let told = tokio::time::timeout(Duration::from_secs(5), seen.recv()).await;
             assert_eq!(told.expect(&what), Some("cancelled"));
         }
+    }
+}
+
+#[tokio::test]
+async fn h11_h12_each_part_reaches_the_client_before_the_next_is_made() {
+    for http in BOTH {
+        let arrived = Arc::new(Notify::new());
+        let seen = Arc::clone(&arrived);
+        let peer = peer(move |mut exchange: Exchange| {
+            let seen = Arc::clone(&seen);
+            async move {
+                exchange.read().await;
+                for (at, part) in ["one", "two", "three"].into_iter().enumerate() {
+                    let message = if at == 0 { with(head(200, &[]), part) } else { chunk(part) };
+                    exchange.send(v1::ServeHttpResponse { flush: at != 1, ..message }).await;
+                    seen.notified().await;
+                }
+            }
+        })
+        .await;
+        let front = front(&peer).await;
+        let mut client = Client::connect(http, front.address()).await;
+        let mut asked = request("GET", "/", full(""));
+        if http == Http::Two {
+            asked.headers_mut().remove("host");
+        }
+        let mut answer = soon(client.send(asked)).await.unwrap();
+        for part in ["one", "two", "three"] {
+            let frame = soon(answer.frame()).await.unwrap().unwrap();
+            assert_eq!(frame.into_data().unwrap(), part);
+            arrived.notify_one();
+        }
+        let rest = soon(answer.into_body().collect()).await.expect("it is whole").to_bytes();
+        assert!(rest.is_empty(), "{http:?}: {rest:?}");
     }
 }
 

@@ -15,7 +15,8 @@
 //!
 //! A reply that fails after its headers is cut so that it shows: HTTP/1.1 closes the connection
 //! without the last chunk, HTTP/2 resets the stream. A client that goes away, or closes its sending
-//! side, cancels the plugin's stream at once.
+//! side, cancels the plugin's stream at once. One limit is TCP's: over HTTP/1, while a plugin does not
+//! read, the hang-up of a client that had sent more than the buffers between hold stays behind that data.
 
 mod answer;
 mod body;

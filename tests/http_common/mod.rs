@@ -185,6 +185,7 @@ impl tower::Service<http::Request<tonic::body::Body>> for Service {
 /// A plugin in this process.
 pub struct Peer {
     pub hooks: Hooks,
+    pub address: SocketAddr,
     /// Breaks all of its connections.
     pub kill: CancellationToken,
 }
@@ -204,7 +205,7 @@ where
     A: Future<Output = ()> + Send + 'static,
 {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let listens = listener.local_addr().unwrap();
     let kill = CancellationToken::new();
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     let killed = kill.clone();
@@ -218,9 +219,9 @@ where
     // gRPC's own default, less than hyper's: a plugin that does not read stops its peer soon.
     let server = Server::builder().initial_stream_window_size(65_535).add_service(service);
     tokio::spawn(server.serve_with_incoming(incoming));
-    let address = HandshakeAddress::Tcp { host: "127.0.0.1".into(), port: address.port() };
+    let address = HandshakeAddress::Tcp { host: "127.0.0.1".into(), port: listens.port() };
     let hooks = soon(Hooks::connect(&address, Duration::from_secs(5))).await.unwrap();
-    Peer { hooks, kill }
+    Peer { hooks, address: listens, kill }
 }
 
 /// A connection that can break.

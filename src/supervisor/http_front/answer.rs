@@ -75,9 +75,8 @@ async fn reply(
     let asked = async {
         let mut reply = hooks.serve_http(init, upload).await?;
         // hyper does not read a body that must not be there; the plugin may come to its end.
-        while reply.body.is_forbidden()
-            && let Some(part) = reply.body.part().await
-        {
+        let waits = reply.body.is_forbidden() && !reply.status.is_informational();
+        while waits && let Some(part) = reply.body.part().await {
             part?;
         }
         Ok(reply)
@@ -90,7 +89,11 @@ async fn reply(
         })?,
     };
     let reply = asked.map_err(|error: super::super::ServeHttpError| {
-        tracing::warn!(plugin = route.plugin_id, %error, "a plugin gave no reply");
+        if error.blames_plugin() {
+            tracing::warn!(plugin = route.plugin_id, %error, "a plugin gave no reply");
+        } else {
+            tracing::debug!(plugin = route.plugin_id, %error, "a plugin was not asked to the end");
+        }
         let status = error.http_status();
         // What went wrong inside is for the log.
         (status, status.canonical_reason().unwrap_or_default().to_owned())

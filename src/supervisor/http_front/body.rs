@@ -88,7 +88,7 @@ pub(super) struct AnswerBody {
 
 enum Content {
     Text(Full<Bytes>),
-    Reply(ReplyBody),
+    Reply(Box<ReplyBody>),
 }
 
 impl AnswerBody {
@@ -99,7 +99,7 @@ impl AnswerBody {
 
     /// A plugin's reply.
     pub(super) fn reply(reply: ReplyBody) -> Self {
-        Self { content: Content::Reply(reply), failure: None, read_on: None }
+        Self { content: Content::Reply(Box::new(reply)), failure: None, read_on: None }
     }
 
     /// Reads on when the answer has ended.
@@ -122,10 +122,14 @@ impl Body for AnswerBody {
         }
         let frame = match &mut self.content {
             Content::Text(text) => Pin::new(text).poll_frame(cx).map_err(|never| match never {}),
-            Content::Reply(reply) => Pin::new(reply).poll_frame(cx),
+            Content::Reply(reply) => Pin::new(&mut **reply).poll_frame(cx),
         };
         if let Poll::Ready(Some(Err(failure))) = frame {
-            tracing::warn!(error = %failure, "a plugin's reply is cut");
+            if failure.blames_plugin() {
+                tracing::warn!(error = %failure, "a plugin's reply is cut");
+            } else {
+                tracing::debug!(error = %failure, "a client's upload failed during the reply");
+            }
             // hyper sends what it has before it asks again. What came in time arrives.
             self.failure = Some(failure);
             cx.waker().wake_by_ref();

@@ -72,31 +72,31 @@ fn bearer(headers: &HeaderMap) -> Option<String> {
     (known && !token.is_empty()).then(|| token.to_owned())
 }
 
-/// Removes the session's cookie from all `Cookie` fields and gives its value.
+/// Removes the session's cookie and gives its value. The others become one `Cookie` field, which
+/// HTTP/2 allows a client to split.
 fn take_session_cookie(headers: &mut HeaderMap) -> Option<String> {
     let fields: Vec<_> = headers.get_all(COOKIE).iter().cloned().collect();
-    let mut token = None;
     headers.remove(COOKIE);
-    for field in fields {
-        let mut kept = Vec::new();
-        for pair in field.as_bytes().split(|byte| *byte == b';').map(<[u8]>::trim_ascii) {
-            let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
-                Some(at) => (pair[..at].trim_ascii(), &pair[at + 1..]),
-                None => (pair, &pair[pair.len()..]),
-            };
-            if name != SESSION_COOKIE.as_bytes() {
-                kept.push(pair);
-            } else if token.is_none() {
-                let value = std::str::from_utf8(value).ok().map(|value| value.trim_matches('"'));
-                token = value.filter(|value| !value.is_empty()).map(str::to_owned);
-            }
+    let mut token = None;
+    let mut kept = Vec::new();
+    let pairs = fields.iter().flat_map(|field| field.as_bytes().split(|byte| *byte == b';'));
+    for pair in pairs.map(<[u8]>::trim_ascii) {
+        let (name, value) = match pair.iter().position(|byte| *byte == b'=') {
+            Some(at) => (pair[..at].trim_ascii(), &pair[at + 1..]),
+            None => (pair, &[][..]),
+        };
+        if name != SESSION_COOKIE.as_bytes() {
+            kept.push(pair);
+        } else if token.is_none() {
+            let value = std::str::from_utf8(value).ok().map(|value| value.trim_matches('"'));
+            token = value.filter(|value| !value.is_empty()).map(str::to_owned);
         }
-        let kept = kept.join(&b"; "[..]);
-        if !kept.is_empty()
-            && let Ok(kept) = HeaderValue::from_bytes(&kept)
-        {
-            headers.append(COOKIE, kept);
-        }
+    }
+    let kept = kept.join(&b"; "[..]);
+    if !kept.is_empty()
+        && let Ok(kept) = HeaderValue::from_bytes(&kept)
+    {
+        headers.insert(COOKIE, kept);
     }
     token
 }
@@ -180,7 +180,7 @@ mod tests {
             [("cookie", "a=b;MMAUTHTOKEN=bad ;c=d"), ("cookie", "MMAUTHTOKEN=x"), ("cookie", "e")];
         let (_, headers) = asked(Method::GET, "/", &fields);
         let cookies: Vec<_> = headers.get_all(COOKIE).iter().collect();
-        assert_eq!(cookies, ["a=b; c=d", "e"]);
+        assert_eq!(cookies, ["a=b; c=d; e"]);
     }
 
     #[test]

@@ -76,4 +76,17 @@ impl ServeHttpError {
             | Self::WrongLength { .. } => StatusCode::BAD_GATEWAY,
         }
     }
+
+    /// Whether it is the plugin's fault: neither the client's nor that of the moment.
+    pub fn blames_plugin(&self) -> bool {
+        match self {
+            Self::NotImplemented | Self::Stopping | Self::Upload { .. } => false,
+            Self::CannotOpen { .. }
+            | Self::NoReply { .. }
+            | Self::BadStatus { .. }
+            | Self::Broken { .. }
+            | Self::Cut { .. }
+            | Self::WrongLength { .. } => true,
+        }
+    }
 }
