@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use common::{alive, soon};
 use environment_common::{World, id, script};
+use fake_interpreters::characters::Character;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use plugin_conformance::api::async_trait;
@@ -232,6 +233,28 @@ async fn a_plugin_asks_another_over_http() {
     let header = |name: &str, value: String| (name.to_owned(), vec![value]);
     let wanted = [header("X-Own", "kept".into()), header("Mattermost-Plugin-Id", id("a"))];
     assert_eq!(headers, wanted);
+    soon(world.plugins.shutdown()).await;
+}
+
+/// Over the real stream, into another process.
+#[tokio::test]
+async fn a_plugin_asks_another_process_over_http() {
+    let app = Character::by_name("http-app").unwrap().script;
+    let world = World::idle(&[("a", &good()), ("app", app)], |builder| builder).await;
+    for name in ["a", "app"] {
+        soon(world.plugins.activate(&id(name))).await.unwrap();
+    }
+    let request = v1::PluginHttpRequest {
+        method: "POST".into(),
+        url: format!("/{}/api/echo?x=1", id("app")),
+        headers: BTreeMap::from([("Content-Type".to_owned(), "text/plain".to_owned())]),
+        body: vec![b'z'; 200_000].into(),
+    };
+    let reply = soon(world.apis.of("a").plugin_http(request.clone())).await.unwrap();
+    assert_eq!((reply.status_code, &reply.body), (200, &request.body));
+    assert_eq!(reply.headers["x-echo"], "true");
+    let reply = soon(world.apis.of("a").plugin_http(ask(&format!("/{}/api/headers", id("app")))));
+    assert_eq!(reply.await.unwrap().headers["set-cookie"], "a=1, b=2");
     soon(world.plugins.shutdown()).await;
 }
 

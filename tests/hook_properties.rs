@@ -68,12 +68,24 @@ fn reads(hook: &str) -> Reads {
 }
 
 fn field_json(message: &DynamicMessage, name: &str) -> Option<Value> {
-    message.has_field_by_name(name).then(|| {
-        let options =
-            SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
-        let json = message.serialize_with_options(serde_json::value::Serializer, &options);
-        json.unwrap()[name].clone()
+    let field = message.get_field_by_name(name)?;
+    message.has_field_by_name(name).then(|| match &*field {
+        Field::Message(message) => message_json(message),
+        Field::List(messages) => {
+            messages.iter().map(|it| message_json(it.as_message().unwrap())).collect()
+        }
+        Field::I64(number) => json!(number),
+        Field::Bool(yes) => json!(yes),
+        other => panic!("no decision is read from {other:?}"),
     })
+}
+
+fn message_json(message: &DynamicMessage) -> Value {
+    let options =
+        SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
+    let json = message.serialize_with_options(serde_json::value::Serializer, &options);
+    // A number that is none has no JSON.
+    json.unwrap_or_else(|error| Value::String(format!("a message without JSON: {error}")))
 }
 
 fn text(message: &DynamicMessage, name: &str) -> String {
@@ -83,8 +95,9 @@ fn text(message: &DynamicMessage, name: &str) -> String {
 
 /// The decision that follows from an answer, from the answer's descriptor alone.
 fn expected(hook: &Method, answer: &DynamicMessage) -> (HookVerdict, Option<Value>) {
-    if let Some(error) = field_json(answer, "error") {
-        let part = |name: &str| error[name].as_str().unwrap_or_default().to_owned();
+    if answer.has_field_by_name("error") {
+        let error = answer.get_field_by_name("error").unwrap();
+        let part = |name: &str| text(error.as_message().unwrap(), name);
         let (id, message) = (part("id"), part("message"));
         let text = format!("{} was refused by the plugin: {id}: {message}", hook.name);
         return (HookVerdict::Error(text), None);

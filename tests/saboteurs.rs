@@ -15,10 +15,12 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use plugin_conformance::api::{ApiCall, BoxCallService};
 use plugin_conformance::conformance::saboteurs::SABOTEURS;
 use plugin_conformance::conformance::{Bundle, Gate, Interpreter, RunReport, SCENARIOS, Status};
+use plugin_conformance::supervisor::{BoxHookService, HookCall};
 use plugin_proto::prost_reflect::DynamicMessage;
 use plugin_proto::{ErrorChannel, Method, Service};
 use prost::Message as _;
 use tonic::{Code, Status as Rpc};
+use tower::ServiceExt as _;
 
 fn gate() -> Gate {
     Gate::new(Interpreter::Link(common::fake_python()))
@@ -247,4 +249,76 @@ async fn each_bad_plugin_trips_exactly_its_rule() {
     let rules = report.checks.iter().map(|check| check.id.as_str());
     let tripped = BAD_PLUGINS.iter().map(|(rule, _)| *rule).chain(["plugin.bundle"]);
     assert_eq!(rules.collect::<BTreeSet<_>>(), tripped.collect::<BTreeSet<_>>());
+}
+
+/// Sits between the typed hooks and the wire and spoils every second hook, but for the one without
+/// which there is no launch.
+fn spoiled_hooks(
+    parity: usize,
+    spoil: fn(&'static Method, Result<Bytes, Rpc>) -> Result<Bytes, Rpc>,
+) -> Gate {
+    let layer = move |inner: BoxHookService| {
+        BoxHookService::new(tower::service_fn(move |call: HookCall| {
+            let method = call.method;
+            let answer = inner.clone().oneshot(call);
+            async move {
+                let answer = answer.await;
+                if is_spoiled(method, parity) { spoil(method, answer) } else { answer }
+            }
+        }))
+    };
+    gate().hook_fault(Arc::new(layer))
+}
+
+fn is_spoiled(hook: &Method, parity: usize) -> bool {
+    let launches = ["Implemented", "OnActivate"].contains(&hook.name);
+    hook.is_unary() && hook.index % 2 == parity && !launches
+}
+
+fn every_second_hook(parity: usize, kind: &str) -> BTreeSet<String> {
+    let hooks = Service::PluginHooks.methods().filter(|hook| is_spoiled(hook, parity));
+    hooks.map(|hook| format!("hook.{}.{kind}", hook.name)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_field_trips_the_answer_check_of_its_hook_and_no_other() {
+    for parity in [0, 1] {
+        let report = spoiled_hooks(parity, drop_a_field).check_hooks().await.unwrap();
+        let failed = failed(&report);
+        let answers = failed.iter().filter(|id| id.ends_with(".answer")).cloned();
+        assert_eq!(answers.collect::<BTreeSet<_>>(), every_second_hook(parity, "answer"));
+    }
+}
+
+/// A supervisor that takes every failure for an answer of no words.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_swallowed_failure_trips_the_failure_check_of_its_hook_and_no_other() {
+    fn swallow(_: &'static Method, _: Result<Bytes, Rpc>) -> Result<Bytes, Rpc> {
+        Ok(Bytes::new())
+    }
+    for parity in [0, 1] {
+        let report = spoiled_hooks(parity, swallow).check_hooks().await.unwrap();
+        let failed = failed(&report);
+        let failures = failed.iter().filter(|id| id.ends_with(".failure")).cloned();
+        assert_eq!(failures.collect::<BTreeSet<_>>(), every_second_hook(parity, "failure"));
+    }
+}
+
+/// A field of the request that does not reach the plugin.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_request_trips_the_answer_check_of_its_hook_and_no_other() {
+    for parity in [0, 1] {
+        let layer = move |inner: BoxHookService| {
+            BoxHookService::new(tower::service_fn(move |mut call: HookCall| {
+                if is_spoiled(call.method, parity) {
+                    // Another message than was asked for, for each hook: an unknown field more.
+                    call.request = [&call.request[..], &[0xf8, 0x7f, 0x01]].concat().into();
+                }
+                inner.clone().oneshot(call)
+            }))
+        };
+        let report = gate().hook_fault(Arc::new(layer)).check_hooks().await.unwrap();
+        // OnDeactivate is called once more by the stop, whose request is spoiled as well.
+        assert_eq!(failed(&report), every_second_hook(parity, "answer"));
+    }
 }

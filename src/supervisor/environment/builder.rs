@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::plugin_http::AskHttp;
+use super::plugin_http::{AskHttp, OverStream};
 use super::room::Room;
 use super::{Environment, EnvironmentError, PluginInfo, UnpackLimits};
 use crate::api::{ApiServer, ApiServerBuilder, PluginApi};
@@ -29,7 +29,7 @@ pub struct EnvironmentBuilder {
     pub(super) server_version: Option<String>,
     pub(super) plugins_dir: Option<PathBuf>,
     pub(super) unpack: UnpackLimits,
-    pub(super) http: Option<Arc<dyn AskHttp>>,
+    pub(super) http: Arc<dyn AskHttp>,
 }
 
 impl Default for EnvironmentBuilder {
@@ -43,7 +43,7 @@ impl Default for EnvironmentBuilder {
             server_version: None,
             plugins_dir: None,
             unpack: UnpackLimits::default(),
-            http: None,
+            http: Arc::new(OverStream),
         }
     }
 }
@@ -120,11 +120,11 @@ impl EnvironmentBuilder {
         self
     }
 
-    /// How one plugin's HTTP request reaches another's `ServeHTTP`. Without it `PluginHTTP` fails
-    /// with AppError 501.
+    /// How one plugin's HTTP request reaches another; by default over its `ServeHTTP`. For tests, and
+    /// for servers that want to see these requests.
     #[must_use]
     pub fn plugin_http(mut self, http: Arc<dyn AskHttp>) -> Self {
-        self.http = Some(http);
+        self.http = http;
         self
     }
 

@@ -31,9 +31,7 @@ pub(in super::super) async fn plugin_http(
     asked: Asked,
     request: v1::PluginHttpRequest,
 ) -> Result<v1::PluginHttpResponse, AppError> {
-    let Some(http) = asked.room.settings.http.clone() else {
-        return Err(failed("not_available", 501, "This server passes no HTTP between plugins."));
-    };
+    let http = Arc::clone(&asked.room.settings.http);
     let Some(url) = PluginUrl::parse(&request.url) else {
         let text = "Not enough URL. Form of URL should be /<pluginid>/*";
         return Ok(page(StatusCode::BAD_REQUEST, text));
