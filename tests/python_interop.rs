@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use plugin_conformance::api::{ApiServer, Outcome, Recorder};
 use plugin_conformance::conformance::GeneratedApi;
+use plugin_conformance::host::Host;
 use plugin_conformance::supervisor::lifecycle::Ending;
 use plugin_conformance::supervisor::{
     Ended, EventKind, ExitReport, ExitStatus, Filtered, Level, LogRecord, Supervisor,
@@ -212,6 +213,67 @@ async fn a_real_python_plugin_runs_under_the_supervisor() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_real_python_plugin_runs_under_the_supervisor_over_a_unix_socket() {
     hello(true).await;
+}
+
+const CHANNEL: &str = "channelchannelchannelchann";
+
+fn posted(message: &str) -> v1::MessageWillBePostedRequest {
+    let post = v1::Post {
+        id: "post".to_owned(),
+        channel_id: CHANNEL.to_owned(),
+        message: message.to_owned(),
+        ..Default::default()
+    };
+    v1::MessageWillBePostedRequest { post: Some(post), ..Default::default() }
+}
+
+/// A plugin that uses its hooks in earnest, as `run` hosts it: posts, a command, counters in the KV
+/// store, and every HTTP route as `drive.py` drives it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_real_python_plugin_lives_on_a_laptop() {
+    let Some(bundle) = bundle("examples/moderator-python") else { return };
+    let host = Host::builder([bundle.path()]).start().await.unwrap();
+    let launched: Vec<_> = host.launched().collect();
+    assert_eq!(launched, [("com.example.moderator", Ok(()))]);
+    let hooks = host.environment().hooks("com.example.moderator").unwrap();
+
+    let rejected = hooks.message_will_be_posted(posted("that blasted cat")).await.decision;
+    let Filtered::Rejected(reason) = rejected else { panic!("{rejected:?}") };
+    assert!(reason.contains("blasted"), "{reason}");
+    let dismissed = hooks.message_will_be_posted(posted("/secret plan")).await.decision;
+    assert_eq!(dismissed, Filtered::Dismissed);
+    let request = posted("pay with 4111 1111 1111 1111");
+    let masked = hooks.message_will_be_posted(request.clone()).await.decision;
+    let message = "pay with **** **** **** 1111".to_owned();
+    let expected = v1::Post { message, ..request.post.unwrap() };
+    assert_eq!(masked, Filtered::Replaced(expected));
+
+    // However many at once, the KV store loses no count.
+    let counted = |_| {
+        let post = posted("hello").post;
+        let request = v1::MessageHasBeenPostedRequest { post, ..Default::default() };
+        let hooks = hooks.clone();
+        async move { hooks.message_has_been_posted(request).await.is_answered() }
+    };
+    let counted = futures::future::join_all((0..50).map(counted)).await;
+    assert!(counted.into_iter().all(|answered| answered));
+    let args = v1::CommandArgs { command: "/moderator stats".to_owned(), ..Default::default() };
+    let request = v1::ExecuteCommandRequest { args: Some(args), ..Default::default() };
+    let answer = hooks.execute_command(request).await.decision.unwrap().unwrap();
+    assert!(answer.text.contains(&format!("posts/{CHANNEL}: 50")), "{}", answer.text);
+
+    let base = format!("http://{}/plugins/com.example.moderator", host.address());
+    let drive = project().join("examples/moderator-python/drive.py");
+    let mut command = tokio::process::Command::new("python3");
+    let driven = command.arg(drive).args(["--small", &base]).kill_on_drop(true).output();
+    let driven = tokio::time::timeout(std::time::Duration::from_secs(120), driven);
+    let driven = driven.await.expect("it ends").unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(driven.status.success(), "{}{}", text(&driven.stdout), text(&driven.stderr));
+
+    let plugin = host.environment().supervisor("com.example.moderator").unwrap();
+    host.stop().await.unwrap();
+    left_in_order(&plugin.ended().await);
 }
 
 /// Large, unknown, corrupt and oversized messages, on one connection: the plugin compares what it

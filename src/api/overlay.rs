@@ -9,7 +9,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use plugin_proto::{METHODS, v1};
+use plugin_proto::{METHODS, Method, v1};
 
 use super::{ApiRequest, AppError, PluginApi};
 
@@ -64,6 +64,11 @@ impl Overlay {
         self
     }
 
+    /// The RPCs that are answered here.
+    pub fn rpcs(&self) -> impl Iterator<Item = &'static Method> {
+        self.handlers.keys().filter_map(|&index| METHODS.get(index))
+    }
+
     fn handler<Q: ApiRequest + 'static>(&self) -> Option<&Handler<Q>> {
         self.handlers.get(&Q::method().index)?.downcast_ref()
     }
@@ -71,8 +76,7 @@ impl Overlay {
 
 impl fmt::Debug for Overlay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = self.handlers.keys().filter_map(|&index| METHODS.get(index));
-        f.debug_set().entries(names.map(|method| method.name)).finish()
+        f.debug_set().entries(self.rpcs().map(|method| method.name)).finish()
     }
 }
 

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Check, Status};
 use super::gate::{Gate, GateError};
+use super::generated::GeneratedApi;
 use super::rpcs::Sweep;
 use crate::api::{Outcome, RecordedCall};
+use crate::embedded::{KvApi, KvStore};
 
 /// Below the folder of snapshots: one file per RPC.
 const RPC_SNAPSHOTS: &str = "rpc";
@@ -85,6 +87,7 @@ impl Gate {
         };
         let (answers, failures) = (passed(&answers), passed(&failures));
         let cases = property_cases(&snapshots.join(PROPERTY_CASES));
+        let embedded = embedded();
         let row = |method: &'static Method| RpcCoverage {
             rpc: method.name.to_owned(),
             group: method.group.to_owned(),
@@ -94,11 +97,17 @@ impl Gate {
             failure: failures.contains(method.name),
             property_cases: cases.get(method.name).copied().unwrap_or(0),
             snapshot: snapshots.join(RPC_SNAPSHOTS).join(format!("{}.snap", method.name)).is_file(),
-            embedded: false,
+            embedded: embedded.contains(method.name),
         };
         let rpcs = Service::PluginAPI.methods().map(row).collect();
         Ok(Coverage { schema: super::SCHEMA, rpcs })
     }
+}
+
+/// The RPCs that the in-memory Mattermost answers by itself.
+fn embedded() -> BTreeSet<&'static str> {
+    let kv = KvApi::over(&KvStore::default(), "", GeneratedApi::failing());
+    kv.rpcs().map(|method| method.name).collect()
 }
 
 /// Without a handler the server says so, in words of its own.
