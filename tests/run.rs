@@ -192,6 +192,10 @@ fn a_plugin_lives_on_a_laptop() {
     assert!(at("api_listening") < at("spawned") && at("exited") < at("api_stopped"), "{life:?}");
     assert_eq!(of(Category::Api), ["GetServerVersion", "GetServerVersion"]);
     assert!(of(Category::Hook).contains(&"MessageWillBePosted"));
+    let http = events.iter().find(|event| event.category == Category::Http).unwrap();
+    assert_eq!((http.plugin.as_str(), http.outcome.as_str()), (id, "200"));
+    assert_eq!(http.name, format!("GET /plugins/{id}/"));
+    assert!(http.duration_us.is_some() && http.detail["end"] == "whole", "{http:?}");
     let spawned = events.iter().filter(|event| event.name == "spawned");
     for pid in spawned.map(|event| event.detail["pid"].as_u64().unwrap()) {
         assert!(!alive(u32::try_from(pid).unwrap()), "process {pid} still lives");

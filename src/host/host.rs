@@ -117,6 +117,7 @@ impl Host {
         let front = HttpFront::builder(Arc::new(Plugins(environment.clone())))
             .sessions(Arc::new(UserSessions(builder.sessions)))
             .listen(builder.listen)
+            .observe(builder.trace.http())
             .start()
             .await?;
         let mut host = Self {

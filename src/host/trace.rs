@@ -4,6 +4,7 @@
 
 mod chrome;
 mod event;
+mod http;
 mod layer;
 mod life;
 

@@ -22,6 +22,7 @@ mod answer;
 mod body;
 mod caller;
 mod connection;
+mod exchange;
 mod init;
 mod request_id;
 mod route;
@@ -34,6 +35,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+
+pub use exchange::{Exchange, ExchangeEnd, ExchangeObserver};
 
 use super::Hooks;
 use tasks::Tasks;
@@ -88,6 +91,7 @@ struct Shared {
     sessions: Arc<dyn Sessions>,
     first_message_limit: Option<Duration>,
     read_on: Duration,
+    observer: Option<ExchangeObserver>,
     tasks: Tasks,
 }
 
@@ -109,6 +113,7 @@ impl HttpFront {
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             first_message_limit: None,
             read_on: READ_ON,
+            observer: None,
         }
     }
 
@@ -153,6 +158,7 @@ pub struct HttpFrontBuilder {
     listen: SocketAddr,
     first_message_limit: Option<Duration>,
     read_on: Duration,
+    observer: Option<ExchangeObserver>,
 }
 
 impl HttpFrontBuilder {
@@ -188,6 +194,13 @@ impl HttpFrontBuilder {
         self
     }
 
+    /// Tells of every request when it is over.
+    #[must_use]
+    pub fn observe(mut self, observer: ExchangeObserver) -> Self {
+        self.observer = Some(observer);
+        self
+    }
+
     /// Listens and serves. When it returns, the server accepts connections.
     ///
     /// # Errors
@@ -202,6 +215,7 @@ impl HttpFrontBuilder {
             sessions: self.sessions,
             first_message_limit: self.first_message_limit,
             read_on: self.read_on,
+            observer: self.observer,
             tasks: tasks.clone(),
         };
         tasks.spawn(connection::accept(listener, Arc::new(shared)));

@@ -48,7 +48,10 @@ pub use hooks::{
     BoxHookService, Cause, DISMISS_POST, Filtered, FireError, Fired, HealthError, HookCall,
     HookError, HookLayer, HookOutcome, HookVerdict, Hooks, Meaning, UploadChange,
 };
-pub use http_front::{FindHooks, HttpFront, HttpFrontBuilder, HttpFrontError, Sessions};
+pub use http_front::{
+    Exchange, ExchangeEnd, ExchangeObserver, FindHooks, HttpFront, HttpFrontBuilder,
+    HttpFrontError, Sessions,
+};
 pub use interpreter::{InterpreterError, discover};
 pub use keeper::{Keeper, KeeperOptions, PluginState};
 pub use log::{LogRecord, LogSink, Stream, tracing_sink};

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use super::super::serve_http::ServeHttpReply;
 use super::Shared;
 use super::body::{AnswerBody, ReadOn, UploadBody};
+use super::exchange::Watched;
 use super::init::init;
 use super::route::Route;
 
@@ -29,6 +30,8 @@ pub(super) async fn answer(
     let version = request.version();
     let has_upload = !request.body().is_end_stream();
     let (parts, incoming) = request.into_parts();
+    let observer = shared.observer.clone();
+    let mut watched = Watched::new(observer, parts.method.as_str(), parts.uri.path());
     let (upload, rest) = UploadBody::new(incoming);
     // HTTP/2 resets the stream with NO_ERROR, which tells the client to stop.
     let read_on = (has_upload && version < Version::HTTP_2).then(|| ReadOn {
@@ -36,7 +39,7 @@ pub(super) async fn answer(
         limit: shared.read_on,
         tasks: shared.tasks.clone(),
     });
-    let answer = match reply(&shared, parts, upload, client).await {
+    let answer = match reply(&shared, &mut watched, parts, upload, client).await {
         Ok(reply) => {
             let mut answer = Response::new(AnswerBody::reply(reply.body));
             *answer.status_mut() = reply.status;
@@ -52,11 +55,13 @@ pub(super) async fn answer(
             answer
         }
     };
-    answer.map(|body| body.then(read_on))
+    watched.status(answer.status());
+    answer.map(|body| body.then(read_on, watched))
 }
 
 async fn reply(
     shared: &Shared,
+    watched: &mut Watched,
     parts: http::request::Parts,
     upload: UploadBody,
     client: SocketAddr,
@@ -68,6 +73,7 @@ async fn reply(
     let path = parts.uri.path().to_owned();
     let not_found = |reason: &str| (StatusCode::NOT_FOUND, reason.to_owned());
     let route = Route::of(&path).ok_or_else(|| not_found("404 page not found"))?;
+    watched.plugin(&route.plugin_id);
     let hooks = shared.plugins.find(&route.plugin_id);
     let hooks = hooks.ok_or_else(|| not_found("there is no such active plugin"))?;
     let init = init(parts, &route, upload.size_hint().exact(), client, &*shared.sessions);

@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use super::super::serve_http::{ReplyBody, ServeHttpError};
+use super::exchange::Watched;
 use super::tasks::Tasks;
 
 /// A client's upload. What was not read of it goes back to its [`ReadOn`].
@@ -84,6 +85,7 @@ pub(super) struct AnswerBody {
     content: Content,
     failure: Option<ServeHttpError>,
     read_on: Option<ReadOn>,
+    watched: Option<Watched>,
 }
 
 enum Content {
@@ -94,17 +96,22 @@ enum Content {
 impl AnswerBody {
     /// An answer of the server's own.
     pub(super) fn text(text: String) -> Self {
-        Self { content: Content::Text(Full::from(text)), failure: None, read_on: None }
+        Self::new(Content::Text(Full::from(text)))
     }
 
     /// A plugin's reply.
     pub(super) fn reply(reply: ReplyBody) -> Self {
-        Self { content: Content::Reply(Box::new(reply)), failure: None, read_on: None }
+        Self::new(Content::Reply(Box::new(reply)))
     }
 
-    /// Reads on when the answer has ended.
-    pub(super) fn then(mut self, read_on: Option<ReadOn>) -> Self {
+    fn new(content: Content) -> Self {
+        Self { content, failure: None, read_on: None, watched: None }
+    }
+
+    /// Reads on, and tells, when the answer has ended.
+    pub(super) fn then(mut self, read_on: Option<ReadOn>, watched: Watched) -> Self {
         self.read_on = read_on;
+        self.watched = Some(watched);
         self
     }
 }
@@ -130,10 +137,20 @@ impl Body for AnswerBody {
             } else {
                 tracing::debug!(error = %failure, "a client's upload failed during the reply");
             }
+            if let Some(watched) = &mut self.watched {
+                watched.cut(failure.to_string());
+            }
             // hyper sends what it has before it asks again. What came in time arrives.
             self.failure = Some(failure);
             cx.waker().wake_by_ref();
             return Poll::Pending;
+        }
+        let ended = matches!(frame, Poll::Ready(None));
+        if let (Poll::Ready(Some(Ok(frame))), Some(watched)) = (&frame, &mut self.watched) {
+            watched.sent(frame.data_ref().map_or(0, Bytes::len));
+        }
+        if let (true, Some(watched)) = (ended, &mut self.watched) {
+            watched.whole();
         }
         frame
     }
@@ -156,6 +173,12 @@ impl Body for AnswerBody {
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
+        // A connection that has sent all it promised does not ask for the end.
+        let rest = self.size_hint().exact();
+        let ended = self.is_end_stream() || rest == Some(0);
+        if let (true, Some(watched)) = (ended, &mut self.watched) {
+            watched.whole();
+        }
         // Dropped by its connection's task; at the end of the runtime there is nothing to read on.
         if let Some(read_on) = self.read_on.take()
             && Handle::try_current().is_ok()
