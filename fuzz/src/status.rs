@@ -8,6 +8,10 @@ use plugin_proto::{PACKAGE, v1};
 use prost::Message;
 use prost_types::Any;
 use tonic::Status;
+use tonic::metadata::MetadataMap;
+
+/// Where a status has its details.
+const DETAILS: &str = "grpc-status-details-bin";
 
 /// Trailers hold no AppError, or one that is the same after it has crossed as a status again; both
 /// sides of the boundary see the same.
@@ -41,6 +45,11 @@ fn trailers(data: &[u8]) -> HeaderMap {
         if let (Ok(name), Ok(value)) = (name, value) {
             trailers.append(name, value);
         }
+    }
+    // tonic panics over details that are not base64; the supervisor takes them away, too.
+    let details = MetadataMap::from_headers(trailers.clone());
+    if details.get_bin(DETAILS).is_some_and(|details| details.to_bytes().is_err()) {
+        trailers.remove(DETAILS);
     }
     trailers
 }
