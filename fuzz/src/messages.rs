@@ -46,7 +46,9 @@ fn chosen(name: &[u8]) -> &'static [MessageType] {
     let name = String::from_utf8_lossy(name);
     let at = MESSAGES
         .binary_search_by(|message| message.full_name.cmp(&format!("{PACKAGE}.{name}")))
-        .unwrap_or_else(|_| name.bytes().fold(0, |sum, byte| (sum * 31 + usize::from(byte)) % MESSAGES.len()));
+        .unwrap_or_else(|_| {
+            name.bytes().fold(0, |sum, byte| (sum * 31 + usize::from(byte)) % MESSAGES.len())
+        });
     std::slice::from_ref(&MESSAGES[at])
 }
 

@@ -35,10 +35,7 @@ pub fn check(executable: &[u8]) {
 }
 
 /// As [`check`], of another way to find the script.
-pub fn check_with(
-    executable: &[u8],
-    resolve: impl Fn(&Path, &str) -> Result<Script, ScriptError>,
-) {
+pub fn check_with(executable: &[u8], resolve: impl Fn(&Path, &str) -> Result<Script, ScriptError>) {
     thread_local!(static FOLDER: TempDir = folder());
     let executable = String::from_utf8_lossy(executable);
     FOLDER.with(|folder| {

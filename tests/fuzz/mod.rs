@@ -2,8 +2,8 @@
 
 mod corpus;
 mod mutation;
-//SAB
+mod saboteurs;
 mod search;
 
 pub(crate) use corpus::{Corpus, folder};
-pub(crate) use search::{Fault, assert_holds, search};
+pub(crate) use search::{assert_holds, search};

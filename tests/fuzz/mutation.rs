@@ -8,7 +8,7 @@ use super::Corpus;
 
 /// Most changes of one input.
 const CHANGES: usize = 5;
-/// Most times that a part is repeated.
+/// How many times a part is repeated, most often at most.
 const TIMES: usize = 40;
 /// No input grows beyond this, in bytes: some lines reach the 64 KiB of a handshake.
 const LARGEST: usize = 80 * 1024;
@@ -73,7 +73,7 @@ fn change() -> impl Strategy<Value = Change> {
         2 => (at(), 0..8_u8).prop_map(|(at, bit)| Change::Flip { at, bit }),
         2 => (at(), at(), at(), at())
             .prop_map(|(at, file, from, length)| Change::Splice { at, file, from, length }),
-        1 => (at(), at(), 1..TIMES)
+        1 => (at(), at(), prop_oneof![3 => 1..TIMES, 1 => Just(LARGEST)])
             .prop_map(|(at, length, times)| Change::Repeat { at, length, times }),
         3 => (at(), at()).prop_map(|(at, word)| Change::Word { at, word }),
         2 => (at(), at()).prop_map(|(at, text)| Change::Nasty { at, text }),
@@ -97,7 +97,9 @@ impl Change {
                 insert(bytes, at, &other[part(other, from, length)]);
             }
             Self::Repeat { at, length, times } => {
-                let repeated = bytes[part(bytes, at, length)].repeat(*times);
+                let repeated = &bytes[part(bytes, at, length)];
+                let most = LARGEST / repeated.len().max(1);
+                let repeated = repeated.repeat(most.min(*times));
                 insert(bytes, at, &repeated);
             }
             Self::Word { at, word } => insert(bytes, at, corpus.word(word)),
