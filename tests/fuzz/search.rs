@@ -9,7 +9,7 @@ use super::Corpus;
 use super::mutation::mutations;
 
 /// Mutations of the corpus for each property, unless `PROPTEST_CASES` says otherwise.
-const CASES: u32 = 1000;
+const CASES: u32 = 500;
 /// Where an input is cut in what is printed, in bytes.
 const SHOWN: usize = 400;
 
