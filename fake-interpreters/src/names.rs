@@ -9,8 +9,16 @@
 /// ```
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name = name.to_lowercase();
+    let characters = name.chars().count();
+    // At least as many changes are needed as there are characters too many. A text of many KiB is
+    // not worth the time to compare it.
+    let may_be = |known: &&str| {
+        let missing = characters.abs_diff(known.to_lowercase().chars().count());
+        missing * 3 <= name.len().max(known.len())
+    };
     known
         .into_iter()
+        .filter(may_be)
         .map(|known| (strsim::damerau_levenshtein(&name, &known.to_lowercase()), known))
         .filter(|(distance, known)| distance * 3 <= name.len().max(known.len()))
         .min_by_key(|(distance, _)| *distance)

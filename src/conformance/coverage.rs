@@ -71,6 +71,22 @@ pub enum CoverageError {
         /// What is wrong, and where.
         source: serde_json::Error,
     },
+    /// The file was written by another version of this program.
+    #[error("{} has schema {found}, this program reads schema {}; write one with `plugin-conformance coverage --json`", path.display(), super::SCHEMA)]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// The schema that it names.
+        found: u32,
+    },
+    /// The file has two rows of an RPC.
+    #[error("{} has two rows of {rpc}; remove one, or write it with `plugin-conformance coverage --json`", path.display())]
+    Twice {
+        /// The file.
+        path: PathBuf,
+        /// The RPC.
+        rpc: String,
+    },
 }
 
 impl Gate {
@@ -138,8 +154,16 @@ impl Coverage {
     pub fn read(path: &Path) -> Result<Self, CoverageError> {
         let text = std::fs::read(path)
             .map_err(|source| CoverageError::Read { path: path.to_owned(), source })?;
-        serde_json::from_slice(&text)
-            .map_err(|source| CoverageError::Parse { path: path.to_owned(), source })
+        let coverage: Self = serde_json::from_slice(&text)
+            .map_err(|source| CoverageError::Parse { path: path.to_owned(), source })?;
+        if coverage.schema != super::SCHEMA {
+            return Err(CoverageError::Schema { path: path.to_owned(), found: coverage.schema });
+        }
+        let mut seen = BTreeSet::new();
+        match coverage.rpcs.iter().find(|row| !seen.insert(&row.rpc)) {
+            Some(row) => Err(CoverageError::Twice { path: path.to_owned(), rpc: row.rpc.clone() }),
+            None => Ok(coverage),
+        }
     }
 
     /// The table as JSON, a line per RPC: a lost RPC is a diff of one line.

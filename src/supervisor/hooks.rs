@@ -11,6 +11,7 @@ mod error;
 mod fire;
 mod meaning;
 mod outcome;
+mod sound;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -299,7 +300,7 @@ plugin_proto::plugin_hooks_rpcs!(typed_hooks);
 
 async fn ping(channel: Channel) -> Result<(), HealthError> {
     let request = HealthCheckRequest { service: HEALTH_SERVICE.to_owned() };
-    let answer = HealthClient::new(channel).check(request).await;
+    let answer = HealthClient::new(sound::Sound(channel)).check(request).await;
     let answer = answer.map_err(|status| HealthError::Status { status: Box::new(status) })?;
     match answer.get_ref().status() {
         ServingStatus::Serving => Ok(()),

@@ -16,6 +16,8 @@ use tonic::{Request, Status};
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
+use super::sound::Sound;
+
 /// A hook's message may be as large as gRPC allows, as with the upstream supervisor.
 const MAX_MESSAGE_BYTES: usize = i32::MAX as usize;
 
@@ -63,7 +65,7 @@ pub(super) async fn unary(
     path: &'static str,
     request: Request<Bytes>,
 ) -> Result<Bytes, Status> {
-    let mut grpc = Grpc::new(channel)
+    let mut grpc = Grpc::new(Sound(channel))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;

@@ -18,6 +18,8 @@ use crate::api::mock::mounted::Spec;
 use crate::api::mock::path::{FieldPath, Holds};
 use crate::api::mock::{MockError, Reply, Times, rpc, sequence};
 
+/// How deep lists and maps may stand in each other. Each level takes some of the stack.
+const MAX_DEPTH: usize = 32;
 const FILE_KEYS: &[&str] = &["otherwise", "mocks"];
 const MOCK_KEYS: &[&str] =
     &["given", "with", "respond", "fail", "sequence", "delay_ms", "expect", "up_to", "name"];
@@ -57,6 +59,7 @@ impl Reader<'_> {
             with_snippet: false,
             // `no` is a text here.
             strict_booleans: true,
+            budget: serde_saphyr::budget! { max_depth: MAX_DEPTH },
         };
         let read = serde_saphyr::from_str_with_options::<Spanned<Content>>(text, options);
         let root: Node = read.map(Node::from).map_err(|error| {
