@@ -36,6 +36,8 @@ pub use fire::{FireError, Fired, HookVerdict};
 pub use meaning::{DISMISS_POST, Meaning, UploadChange};
 pub use outcome::{Cause, Filtered, HookOutcome};
 
+pub(super) use sound::Sound;
+
 use super::handshake::HandshakeAddress;
 use super::serve_http::tuned;
 

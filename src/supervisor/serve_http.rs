@@ -35,6 +35,7 @@ pub use reply::{ReplyBody, ReplyPart, ServeHttpReply};
 
 use super::Hooks;
 use super::error::chain;
+use super::hooks::Sound;
 use request::RequestMessages;
 use upload::{CancelOnDrop, SendingTasks, Upload};
 
@@ -143,7 +144,7 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let mut grpc = Grpc::new(channel)
+    let mut grpc = Grpc::new(Sound(channel))
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     grpc.ready().await.map_err(|error| ServeHttpError::CannotOpen { reason: chain(&error) })?;

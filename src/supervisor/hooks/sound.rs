@@ -17,7 +17,7 @@ const DETAILS: &str = "grpc-status-details-bin";
 /// A channel whose answers have sound details, or none. tonic panics over details that are not
 /// base64 (grpc/grpc-rust#2618), and it is the plugin that writes them.
 #[derive(Debug, Clone)]
-pub(super) struct Sound<S>(pub(super) S);
+pub(in crate::supervisor) struct Sound<S>(pub(in crate::supervisor) S);
 
 impl<S> Service<Request<Body>> for Sound<S>
 where
