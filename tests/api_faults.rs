@@ -271,7 +271,7 @@ async fn a_preface_of_a_byte_at_a_time_is_not_waited_for() {
     .await;
     assert!(start.elapsed() < QUICK.preface + BOUND, "{:?}", start.elapsed());
     fault.is_over().await;
-    drop(silent);
+    drop((silent, reading, writing));
     fault.end().await;
 }
 
@@ -303,6 +303,7 @@ async fn a_request_of_a_byte_at_a_time_is_not_waited_for() {
     })
     .await;
     fault.is_over().await;
+    drop((reading, writing));
     fault.end().await;
 }
 
@@ -420,6 +421,12 @@ async fn headers_that_are_too_large_fail_their_call() {
 
 // Many
 
+/// A helper lives as long as who started it holds its standard input.
+async fn input_ended() {
+    let read = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
+    tokio::task::spawn_blocking(read).await.unwrap().unwrap();
+}
+
 /// Holds connections until its standard input ends.
 async fn crowd() {
     let target = std::env::var(TARGET).unwrap();
@@ -429,8 +436,7 @@ async fn crowd() {
         peers.push(TcpStream::connect(&target).await.unwrap());
     }
     println!("\nready");
-    let mut end = Vec::new();
-    tokio::io::stdin().read_to_end(&mut end).await.unwrap();
+    input_ended().await;
 }
 
 const TARGET: &str = "PLUGIN_CONFORMANCE_TEST_TARGET";
@@ -525,8 +531,7 @@ async fn poor_server() {
     setrlimit(Resource::Nofile, few).unwrap();
     let server = builder().start().await.unwrap();
     println!("\ntarget {}", server.target());
-    let mut end = Vec::new();
-    tokio::io::stdin().read_to_end(&mut end).await.unwrap();
+    input_ended().await;
     let stop = server.stop(DRAIN).await;
     assert_eq!((stop.stuck, server.tasks()), (0, 0));
 }

@@ -110,7 +110,10 @@ impl Owners {
 /// The sockets connected to `port`. Lines that are none are passed over.
 fn parse(text: &str, port: u16) -> Table {
     let mut table = Table::new();
-    for (pair, owner) in text.lines().filter_map(|line| entry(line, port)) {
+    // The machine may have many sockets, of which few are ours.
+    let remote = format!(":{port:04X} ");
+    let lines = text.lines().filter(|line| line.contains(&remote));
+    for (pair, owner) in lines.filter_map(|line| entry(line, port)) {
         // The ports of a closed connection may be in use again: the living one counts.
         let known = table.entry(pair).or_insert(owner);
         if *known == Owner::Nobody {
