@@ -2,7 +2,7 @@
 //! everything that is the same for every message and every RPC: the prost types, the method
 //! catalogue, and the macro that the server's 236 handlers are expanded from.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,12 +15,14 @@ use prost_types::{DescriptorProto, FileDescriptorProto, FileDescriptorSet};
 const PACKAGE: &str = "mattermost.pluginapi.v1";
 const ROOT: &str = "proto";
 const METHODS: &str = "methods.tsv";
+const SECRETS: &str = "secrets.tsv";
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 fn main() -> Result<()> {
     println!("cargo::rerun-if-changed={ROOT}");
     println!("cargo::rerun-if-changed={METHODS}");
+    println!("cargo::rerun-if-changed={SECRETS}");
     let out = PathBuf::from(env::var("OUT_DIR")?);
 
     let mut compiler = protox::Compiler::new([ROOT])?;
@@ -28,8 +30,10 @@ fn main() -> Result<()> {
     compiler.open_files(proto_files(Path::new(ROOT))?)?;
     let with_comments = compiler.file_descriptor_set();
 
-    types(&with_comments, &out)?;
+    let secrets = secrets()?;
+    types(&with_comments, &secrets, &out)?;
     fs::write(out.join("catalogue.rs"), catalogue(&with_comments)?)?;
+    fs::write(out.join("secrets.rs"), redacted(&with_comments, secrets)?)?;
     fs::write(out.join("descriptors.bin"), without_comments(with_comments).encode_to_vec())?;
     Ok(())
 }
@@ -56,11 +60,12 @@ fn without_comments(mut set: FileDescriptorSet) -> FileDescriptorSet {
     set
 }
 
-/// The prost types: maps sorted (so that encoding is deterministic), bytes without copies, and
-/// every message linked to its descriptor.
-fn types(set: &FileDescriptorSet, out: &Path) -> Result<()> {
+/// The prost types: maps sorted (so that encoding is deterministic), bytes without copies, every
+/// message linked to its descriptor, and no `Debug` where [`redacted`] writes one.
+fn types(set: &FileDescriptorSet, secrets: &Secrets, out: &Path) -> Result<()> {
     let mut config = prost_build::Config::new();
     config.out_dir(out).btree_map(["."]).bytes(["."]).enable_type_names();
+    config.skip_debug(secrets.keys().map(|message| format!(".{PACKAGE}.{message}")));
     for name in message_names(set) {
         config.message_attribute(
             format!(".{name}"),
@@ -97,6 +102,69 @@ fn message_names(set: &FileDescriptorSet) -> Vec<String> {
     }
     names.sort();
     names
+}
+
+/// The secret fields of each message that has some.
+type Secrets = BTreeMap<String, BTreeSet<String>>;
+
+fn secrets() -> Result<Secrets> {
+    let mut secrets = Secrets::new();
+    let text = fs::read_to_string(SECRETS)?;
+    let lines = text.lines().enumerate();
+    for (number, line) in lines.filter(|(_, line)| !line.starts_with('#')).skip(1) {
+        let place = || format!("{SECRETS}:{}", number + 1);
+        let [message, field] = line.split('\t').collect::<Vec<_>>()[..] else {
+            return Err(format!("{}: a row has two columns, parted by a tab", place()).into());
+        };
+        if !secrets.entry(message.to_owned()).or_default().insert(field.to_owned()) {
+            return Err(format!("{}: {message}.{field} stands twice", place()).into());
+        }
+    }
+    Ok(secrets)
+}
+
+/// `SECRET_FIELDS`, and for each message with secrets a `Debug` that leaves them out.
+fn redacted(set: &FileDescriptorSet, mut secrets: Secrets) -> Result<String> {
+    let (mut names, mut impls) = (Vec::new(), String::new());
+    let ours = set.file.iter().filter(|file| file.package() == PACKAGE);
+    for message in ours.flat_map(|file| &file.message_type) {
+        let Some(mut secret) = secrets.remove(message.name()) else { continue };
+        let mut fields = String::new();
+        for field in &message.field {
+            if field.oneof_index.is_some() && !field.proto3_optional() {
+                return Err(format!("{SECRETS}: {} has a oneof", message.name()).into());
+            }
+            let name = field.name();
+            let member = match name.to_snake_case().as_str() {
+                keyword @ ("type" | "where" | "enum" | "ref") => format!("r#{keyword}"),
+                member => member.to_owned(),
+            };
+            if secret.remove(name) {
+                names.push(format!("{PACKAGE}.{}.{name}", message.name()));
+                write!(fields, ".field({name:?}, &Redacted)")?;
+            } else {
+                write!(fields, ".field({name:?}, &self.{member})")?;
+            }
+        }
+        if let Some(field) = secret.pop_first() {
+            return Err(format!("{SECRETS}: {} has no field {field}", message.name()).into());
+        }
+        let (name, rust) = (message.name(), type_name(message.name()));
+        writeln!(
+            impls,
+            "impl fmt::Debug for v1::{rust} {{\n\
+             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {{\n\
+             f.debug_struct({name:?}){fields}.finish()\n}}\n}}"
+        )?;
+    }
+    if let Some((message, _)) = secrets.pop_first() {
+        return Err(format!("{SECRETS}: {message} is no message of the contract").into());
+    }
+    names.sort();
+    Ok(format!(
+        "/// The full names of all secret fields, sorted.\n\
+         pub static SECRET_FIELDS: &[&str] = &{names:?};\n{impls}"
+    ))
 }
 
 /// One row of `methods.tsv`.

@@ -26,7 +26,7 @@ use plugin_conformance::supervisor::{
 use plugin_proto::prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, SerializeOptions, Value as Field,
 };
-use plugin_proto::{Method, Service};
+use plugin_proto::{Method, Service, redact};
 use proptest::prelude::any;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -80,7 +80,10 @@ fn field_json(message: &DynamicMessage, name: &str) -> Option<Value> {
     })
 }
 
+/// As people see it: without secrets.
 fn message_json(message: &DynamicMessage) -> Value {
+    let mut message = message.clone();
+    redact(&mut message);
     let options =
         SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
     let json = message.serialize_with_options(serde_json::value::Serializer, &options);

@@ -8,7 +8,7 @@ use plugin_proto::prost_reflect::{
     DynamicMessage, FieldDescriptor, MapKey, MessageDescriptor, ReflectMessage as _,
     SerializeOptions, Value,
 };
-use plugin_proto::{ErrorChannel, Method, prost_types, v1};
+use plugin_proto::{ErrorChannel, Method, is_secret, prost_types, redact, v1};
 use tonic::{Code, Status};
 
 use crate::wire::code_name;
@@ -85,6 +85,9 @@ fn in_messages(path: &str, expected: &DynamicMessage, actual: &DynamicMessage) -
             (true, false) => in_values(&path, Some(&expected.get_field(&field)), None),
             (false, true) => in_values(&path, None, Some(&actual.get_field(&field))),
         };
+        if found.is_some() && is_secret(&field) {
+            return Some(format!("{path}: another secret than was expected"));
+        }
         if found.is_some() {
             return found;
         }
@@ -164,6 +167,8 @@ fn shown(value: Option<&Value>) -> String {
         SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
     let json = match value {
         Value::Message(message) => {
+            let mut message = message.clone();
+            redact(&mut message);
             message.serialize_with_options(serde_json::value::Serializer, &options).ok()
         }
         Value::String(text) => Some(text.as_str().into()),

@@ -14,6 +14,7 @@
 //! ```
 
 mod catalogue;
+mod secrets;
 
 use std::sync::LazyLock;
 
@@ -23,6 +24,7 @@ pub use catalogue::{ErrorChannel, MESSAGES, METHODS, MessageType, Method, Servic
 pub use prost;
 pub use prost_reflect;
 pub use prost_types;
+pub use secrets::{REDACTED, SECRET_FIELDS, is_secret, redact};
 
 /// The types of package `mattermost.pluginapi.v1`, as prost generates them.
 ///

@@ -1,6 +1,7 @@
 //! One call, between the gRPC framing and the implementation.
 
 use std::any::Any;
+use std::fmt;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,8 +19,9 @@ use super::PluginApi;
 use super::channel::{Dialect, ErrorBudget, shortened};
 use super::plugin_api::{Failure, handler};
 
-/// One unary call of the plugin.
-#[derive(Debug, Clone)]
+/// One unary call of the plugin. `Debug` shows sizes and names only, since what a plugin sends may
+/// be secret.
+#[derive(Clone)]
 pub struct ApiCall {
     /// The RPC.
     pub method: &'static Method,
@@ -27,6 +29,17 @@ pub struct ApiCall {
     pub request: Bytes,
     /// The call's metadata.
     pub metadata: HeaderMap,
+}
+
+impl fmt::Debug for ApiCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let metadata: Vec<_> = self.metadata.keys().map(http::HeaderName::as_str).collect();
+        f.debug_struct("ApiCall")
+            .field("method", &self.method.name)
+            .field("request_bytes", &self.request.len())
+            .field("metadata", &metadata)
+            .finish()
+    }
 }
 
 /// A tower service between framing and implementation, after all layers.

@@ -6,33 +6,26 @@
 
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::io::Errno;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::callers::{Guard, Peer};
+use super::limits::ConnectionLimits;
 use super::listener::{Listener, PeerStream};
+use super::preface::{self, Stranger};
 use super::server::HttpService;
 
-/// A peer has this long to say the HTTP/2 preface.
-const PREFACE_DEADLINE: Duration = Duration::from_secs(10);
-/// Length of the HTTP/2 client preface, in bytes.
-const PREFACE_BYTES: u64 = 24;
-/// The server pings an idle peer this often, to find half-open connections.
-const PING_INTERVAL: Duration = Duration::from_secs(60);
-/// A peer has this long to answer a ping.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Calls that one connection may have open.
-const MAX_STREAMS: u32 = 1024;
-/// Pause after a failed accept, for example while file descriptors are short.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
+/// Pause after a failed accept, for example while file descriptors are short. It doubles each time.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_millis(320);
 
 /// Every task of a server, and the two ways to end them.
 #[derive(Debug, Clone, Default)]
@@ -85,106 +78,119 @@ where
     }
 }
 
+/// What holds for each connection.
+pub(super) struct Rules {
+    pub(super) guard: Guard,
+    pub(super) limits: ConnectionLimits,
+}
+
 /// Accepts until closing, then lets go of the listener (its port, its socket file) at once.
-pub(super) async fn accept(listener: Listener, service: HttpService, tasks: Tasks) {
+pub(super) async fn accept(
+    listener: Listener,
+    service: HttpService,
+    rules: Arc<Rules>,
+    tasks: Tasks,
+) {
     let closing = tasks.closing.clone();
+    let most = rules.limits.connections.min(Semaphore::MAX_PERMITS);
+    let room = Arc::new(Semaphore::new(most));
     let accepting = async {
+        let mut failures = 0;
+        let mut is_full = false;
         loop {
-            match listener.accept().await {
-                Ok(stream) => tasks.spawn(serve(stream, service.clone(), tasks.clone())),
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                // The peer's affair, not ours: the next may be better.
+                Err(error) if is_of_peer(&error) => continue,
                 Err(error) => {
-                    tracing::warn!(%error, "the API server could not accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                    if failures == 0 {
+                        tracing::warn!(%error, "the API server cannot accept connections; it tries again");
+                    }
+                    let pause = ACCEPT_PAUSE.saturating_mul(1 << failures.min(5));
+                    failures += 1;
+                    tokio::time::sleep(pause.min(LONGEST_ACCEPT_PAUSE)).await;
+                    continue;
                 }
+            };
+            if failures > 0 {
+                tracing::info!(failures, "the API server accepts connections again");
+                failures = 0;
             }
+            let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+                if !is_full {
+                    tracing::warn!(
+                        most,
+                        "the API server has as many connections as it may; more are closed (ConnectionLimits::connections)"
+                    );
+                }
+                is_full = true;
+                continue;
+            };
+            is_full = false;
+            let accepted = Accepted { stream, peer, _place: place };
+            tasks.spawn(serve(accepted, service.clone(), Arc::clone(&rules), tasks.clone()));
         }
     };
     closing.run_until_cancelled(accepting).await;
 }
 
-async fn serve(stream: Box<dyn PeerStream>, service: HttpService, tasks: Tasks) {
-    let read = Arc::new(AtomicU64::new(0));
-    let io = TokioIo::new(Counted { stream, read: Arc::clone(&read) });
+/// Whether it is this one connection that failed, before it was accepted.
+fn is_of_peer(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::CONNABORTED | Errno::CONNRESET | Errno::PROTO | Errno::INTR))
+}
+
+/// A connection, and its place among those that are allowed.
+struct Accepted {
+    stream: Box<dyn PeerStream>,
+    peer: Peer,
+    _place: OwnedSemaphorePermit,
+}
+
+async fn serve(accepted: Accepted, service: HttpService, rules: Arc<Rules>, tasks: Tasks) {
+    let Accepted { stream, peer, _place } = accepted;
+    let Rules { guard, limits } = &*rules;
+    let opening = async {
+        if let Err(refusal) = guard.admit(peer).await {
+            tracing::warn!(%refusal, "the API server refused a connection");
+            return None;
+        }
+        match preface::read(stream).await {
+            Ok(stream) => Some(stream),
+            Err(Stranger::Gone) => None,
+            Err(stranger) => {
+                tracing::warn!("a peer of the API server {stranger}");
+                None
+            }
+        }
+    };
+    let stream = tokio::select! {
+        opened = tokio::time::timeout(limits.preface, opening) => match opened {
+            Ok(Some(stream)) => stream,
+            Ok(None) => return,
+            Err(_) => {
+                tracing::debug!("a peer of the API server did not say the HTTP/2 preface in time");
+                return;
+            }
+        },
+        () = tasks.closing.cancelled() => return,
+    };
     let mut connection = pin!(
         http2::Builder::new(tasks.clone())
             .timer(TokioTimer::new())
-            .keep_alive_interval(PING_INTERVAL)
-            .keep_alive_timeout(PING_TIMEOUT)
-            .max_concurrent_streams(MAX_STREAMS)
-            .serve_connection(io, service)
+            .keep_alive_interval(limits.ping_interval)
+            .keep_alive_timeout(limits.ping_timeout)
+            .max_concurrent_streams(limits.streams)
+            .serve_connection(TokioIo::new(stream), service)
     );
-    let silent = || read.load(Ordering::Relaxed) < PREFACE_BYTES;
-    let mut preface = pin!(tokio::time::sleep(PREFACE_DEADLINE));
-    let mut waiting_for_preface = true;
-    let ended = loop {
-        tokio::select! {
-            ended = connection.as_mut() => break ended,
-            () = preface.as_mut(), if waiting_for_preface => {
-                if silent() {
-                    return;
-                }
-                waiting_for_preface = false;
-            }
-            () = tasks.closing.cancelled() => {
-                if silent() {
-                    return;
-                }
-                connection.as_mut().graceful_shutdown();
-                break connection.await;
-            }
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = tasks.closing.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
         }
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection to the API server ended");
-    }
-}
-
-/// Counts the bytes that the peer has sent.
-struct Counted {
-    stream: Box<dyn PeerStream>,
-    read: Arc<AtomicU64>,
-}
-
-impl AsyncRead for Counted {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        let new = buffer.filled().len() - before;
-        self.read.fetch_add(new as u64, Ordering::Relaxed);
-        polled
-    }
-}
-
-impl AsyncWrite for Counted {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }

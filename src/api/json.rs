@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use fake_interpreters::names::suggestion;
+use plugin_proto::is_secret;
 use plugin_proto::prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions,
 };
@@ -97,7 +98,10 @@ fn value_fits(field: &FieldDescriptor, json: &Value) -> Result<(), String> {
         Ok(_) => return Ok(()),
         Err(error) => error,
     };
-    let mut text = error.to_string().trim_end_matches('.').to_owned();
+    let mut text = match is_secret(field) {
+        true => "the value does not fit; it is secret and not shown".to_owned(),
+        false => error.to_string().trim_end_matches('.').to_owned(),
+    };
     let hint = match field.kind() {
         Kind::String if json.is_number() || json.is_boolean() => "; a text like this needs quotes",
         Kind::Bytes => "; bytes are written in base64",

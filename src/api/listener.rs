@@ -10,6 +10,9 @@ use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
+use super::callers::Peer;
+use super::token::TokenError;
+
 /// The socket's name.
 ///
 /// grpc's C core, and so grpcio, sends the percent-encoded path of a socket as `:authority`. There
@@ -55,6 +58,9 @@ pub enum ListenError {
         /// The system's answer.
         source: io::Error,
     },
+    /// The token that the launch asks for cannot be made.
+    #[error(transparent)]
+    Token(#[from] TokenError),
 }
 
 /// A bound listener.
@@ -109,22 +115,30 @@ impl Listener {
         }
     }
 
-    pub(super) async fn accept(&self) -> io::Result<Box<dyn PeerStream>> {
+    pub(super) async fn accept(&self) -> io::Result<(Box<dyn PeerStream>, Peer)> {
         match self {
-            Self::Tcp(listener) => Ok(Box::new(accept_tcp(listener).await?)),
-            Self::Unix { listener, .. } => Ok(Box::new(listener.accept().await?.0)),
+            Self::Tcp(listener) => {
+                let (stream, theirs) = accept_tcp(listener).await?;
+                let peer = Peer::Tcp { theirs, ours: stream.local_addr() };
+                Ok((Box::new(stream), peer))
+            }
+            Self::Unix { listener, .. } => {
+                let (stream, _) = listener.accept().await?;
+                let peer = Peer::Unix(stream.peer_cred().map(|peer| peer.uid()));
+                Ok((Box::new(stream), peer))
+            }
         }
     }
 }
 
 /// A call's answer is several small writes: none of them waits for the peer's acknowledgement.
-async fn accept_tcp(listener: &TcpListener) -> io::Result<TcpStream> {
-    let (stream, _) = listener.accept().await?;
+async fn accept_tcp(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept().await?;
     // It fails when the peer is gone already; serving it will say so.
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "a connection to the API server has no TCP_NODELAY");
     }
-    Ok(stream)
+    Ok((stream, peer))
 }
 
 /// Stops listening, at once and for certain.
@@ -150,7 +164,7 @@ mod tests {
         let (listener, target) = Listener::bind(&Listen::default()).await.unwrap();
         let Listener::Tcp(listener) = &listener else { panic!("TCP is the default") };
         let (peer, accepted) = tokio::join!(TcpStream::connect(target), accept_tcp(listener));
-        assert!(accepted.unwrap().nodelay().unwrap());
+        assert!(accepted.unwrap().0.nodelay().unwrap());
         drop(peer.unwrap());
     }
 

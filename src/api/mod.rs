@@ -4,6 +4,7 @@
 //! - [`AppError`] is how a method fails, and [`Dialect`] decides how that failure travels.
 //! - [`ApiServer`] serves any implementation over gRPC and can be stopped for certain.
 //! - [`Recorder`] keeps what every call asked and got.
+//! - [`Callers`], [`ApiToken`] and [`ConnectionLimits`] keep strangers out and floods small.
 //! - [`DynamicApi`] implements all RPCs at once, for those who work with descriptors.
 //! - [`Overlay`] answers some RPCs by itself and hands all others to another implementation.
 //! - [`mock`] has answers and expectations for the tests of a plugin.
@@ -36,26 +37,34 @@
 
 mod app_error;
 mod call;
+mod callers;
 mod channel;
 mod connections;
 mod dynamic;
 pub(crate) mod json;
+mod limits;
 mod listener;
 pub mod mock;
 mod overlay;
+mod owners;
 mod plugin_api;
+mod preface;
 mod recording;
 mod request;
 mod server;
 mod service;
+pub(crate) mod shown;
+mod token;
 
 pub use app_error::AppError;
 pub use async_trait::async_trait;
 pub use call::{ApiCall, BoxCallService};
+pub use callers::Callers;
 pub use channel::{Dialect, app_error_of_status, code_of_http_status};
 pub use dynamic::{Dynamic, DynamicApi};
 /// Carries messages as bytes; the codec of the fake interpreters' client as well.
 pub use fake_interpreters::wire::RawCodec;
+pub use limits::ConnectionLimits;
 pub use listener::{Listen, ListenError};
 pub use overlay::Overlay;
 pub use plugin_api::PluginApi;
@@ -63,6 +72,7 @@ pub use recording::{Outcome, RecordedCall, Recorder, RecordingLayer, RecordingSe
 pub use request::ApiRequest;
 pub use server::{ApiServer, ApiServerBuilder, ApiStop};
 pub use service::GrpcService;
+pub use token::{ApiToken, TOKEN_VARIABLE, TokenError};
 
 /// The largest message that is accepted or sent, in bytes: 100 MiB, what the Python SDK allows
 /// itself on its API channel.

@@ -1,5 +1,6 @@
 //! Keeps what every call asked and got.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -14,8 +15,8 @@ use tower::{Layer, Service};
 
 use super::call::ApiCall;
 
-/// One finished call.
-#[derive(Debug, Clone)]
+/// One finished call. `Debug` shows sizes, not messages, which may be secret.
+#[derive(Clone)]
 pub struct RecordedCall {
     /// The RPC.
     pub method: &'static Method,
@@ -27,8 +28,19 @@ pub struct RecordedCall {
     pub duration: Duration,
 }
 
+impl fmt::Debug for RecordedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RecordedCall")
+            .field("method", &self.method.name)
+            .field("request_bytes", &self.request.len())
+            .field("outcome", &self.outcome)
+            .field("duration", &self.duration)
+            .finish()
+    }
+}
+
 /// What a call was answered.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub enum Outcome {
     /// A response message (which may carry an AppError in its field `error`), as encoded.
     Response(Bytes),
@@ -36,6 +48,16 @@ pub enum Outcome {
     Status(Code, String),
     /// Nothing: the caller cancelled, went away, or its deadline passed.
     Cancelled,
+}
+
+impl fmt::Debug for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Response(bytes) => write!(f, "Response({} bytes)", bytes.len()),
+            Self::Status(code, message) => write!(f, "Status({code:?}, {message:?})"),
+            Self::Cancelled => f.write_str("Cancelled"),
+        }
+    }
 }
 
 /// Where a [`RecordingLayer`] writes and a test reads. Clones share their calls.

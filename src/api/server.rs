@@ -19,11 +19,14 @@ use tower::util::BoxCloneSyncService;
 use tower::{BoxError, Layer, Service, ServiceExt as _};
 
 use super::call::{ApiCall, BoxCallService, Calls};
+use super::callers::{Callers, Guard};
 use super::channel::{Dialect, ErrorBudget};
-use super::connections::{Tasks, accept};
+use super::connections::{Rules, Tasks, accept};
+use super::limits::ConnectionLimits;
 use super::listener::{Listen, ListenError, Listener};
 use super::recording::{Recorder, RecordingLayer};
 use super::service::GrpcService;
+use super::token::ApiToken;
 use super::{MAX_MESSAGE_BYTES, PluginApi};
 
 /// The service behind the connections.
@@ -86,6 +89,9 @@ impl ApiServer {
             dialect: Dialect::default(),
             budget: ErrorBudget::default(),
             max_message_bytes: MAX_MESSAGE_BYTES,
+            callers: Callers::default(),
+            limits: ConnectionLimits::default(),
+            token: None,
             call_layers: Vec::new(),
             layers: Vec::new(),
         }
@@ -142,6 +148,9 @@ pub struct ApiServerBuilder {
     dialect: Dialect,
     budget: ErrorBudget,
     max_message_bytes: usize,
+    callers: Callers,
+    limits: ConnectionLimits,
+    token: Option<ApiToken>,
     call_layers: Vec<CallLayer>,
     layers: Vec<HttpLayer>,
 }
@@ -166,6 +175,29 @@ impl ApiServerBuilder {
     #[must_use]
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.max_message_bytes = bytes;
+        self
+    }
+
+    /// Who may connect; [`Callers::SameUser`] by default.
+    #[must_use]
+    pub fn callers(mut self, callers: Callers) -> Self {
+        self.callers = callers;
+        self
+    }
+
+    /// What connections may take.
+    #[must_use]
+    pub fn connection_limits(mut self, limits: ConnectionLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Asks every call, those of health and reflection too, for the metadata
+    /// `authorization: Bearer <token>`; without it a call is answered UNAUTHENTICATED. No token by
+    /// default: the Python SDK sends none.
+    #[must_use]
+    pub fn token(mut self, token: ApiToken) -> Self {
+        self.token = Some(token);
         self
     }
 
@@ -223,12 +255,13 @@ impl ApiServerBuilder {
         self
     }
 
-    /// The gRPC service alone, for a server of the caller's.
+    /// The gRPC service alone, for a server of the caller's: with the token, but who may connect and
+    /// what connections may take is that server's affair.
     pub async fn into_service(self) -> GrpcService {
         self.service().await.0
     }
 
-    async fn service(self) -> (GrpcService, Listen, Vec<HttpLayer>) {
+    async fn service(self) -> (GrpcService, Vec<HttpLayer>) {
         let calls = Calls { api: self.api, dialect: self.dialect, budget: self.budget };
         let calls = BoxCallService::new(calls);
         let calls = self.call_layers.into_iter().fold(calls, |inner, wrap| wrap(inner));
@@ -236,8 +269,9 @@ impl ApiServerBuilder {
             calls,
             routes: beside().await,
             max_message_bytes: self.max_message_bytes,
+            token: self.token,
         };
-        (service, self.listen, self.layers)
+        (service, self.layers)
     }
 
     /// Listens and serves. When it returns, the server accepts connections.
@@ -245,8 +279,10 @@ impl ApiServerBuilder {
     /// # Errors
     /// [`ListenError`] when the address is not to be had.
     pub async fn start(self) -> Result<ApiServer, ListenError> {
-        let (service, listen, layers) = self.service().await;
-        let (listener, target) = Listener::bind(&listen).await?;
+        let (listener, target) = Listener::bind(&self.listen).await?;
+        let guard = Guard::new(self.callers, &self.listen);
+        let rules = Arc::new(Rules { guard, limits: self.limits });
+        let (service, layers) = self.service().await;
         let service = if layers.is_empty() {
             HttpService::Plain(service)
         } else {
@@ -255,7 +291,7 @@ impl ApiServerBuilder {
         };
         let tasks = Tasks::default();
         let address = listener.tcp_address();
-        tasks.spawn(accept(listener, service, tasks.clone()));
+        tasks.spawn(accept(listener, service, rules, tasks.clone()));
         Ok(ApiServer { target, address, tasks })
     }
 }

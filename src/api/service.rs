@@ -11,7 +11,7 @@ use bytes::Bytes;
 use fake_interpreters::wire::RawCodec;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use http::header::CONTENT_TYPE;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use plugin_proto::{Method, Service as ProtoService};
 use tonic::body::Body;
@@ -22,6 +22,7 @@ use tower::Service;
 
 use super::call::{ApiCall, BoxCallService};
 use super::channel::shortened;
+use super::token::{ApiToken, TOKEN_VARIABLE};
 
 /// The gRPC service `mattermost.pluginapi.v1.PluginAPI`; requests for other services go to its
 /// routes (health, reflection).
@@ -33,6 +34,8 @@ pub struct GrpcService {
     pub(super) calls: BoxCallService,
     pub(super) routes: Routes,
     pub(super) max_message_bytes: usize,
+    /// What a caller has to know.
+    pub(super) token: Option<ApiToken>,
 }
 
 impl NamedService for GrpcService {
@@ -65,8 +68,18 @@ impl GrpcService {
     /// [`Service::call`], without need of a clone for each request.
     pub(super) fn answer(
         &self,
-        request: Request<Body>,
+        mut request: Request<Body>,
     ) -> BoxFuture<'static, Result<Response<Body>, Infallible>> {
+        if let Some(token) = &self.token {
+            if !token.is_known_to(request.headers()) {
+                let status = Status::unauthenticated(format!(
+                    "a call of this API needs the metadata `authorization: Bearer <token>`; a plugin finds the token in {TOKEN_VARIABLE}"
+                ));
+                return futures::future::ready(Ok(status.into_http())).boxed();
+            }
+            // It has done its work: no layer gets to see it.
+            request.headers_mut().remove(AUTHORIZATION);
+        }
         let method = Method::by_path(request.uri().path());
         match method.filter(|method| method.service == ProtoService::PluginAPI) {
             Some(method) => self.unary(method, request).map(Ok).boxed(),

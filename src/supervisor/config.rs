@@ -12,7 +12,7 @@ use super::events::EventLog;
 use super::hooks::{BoxHookService, HookLayer};
 use super::log::{LogSink, tracing_sink};
 use super::{LaunchError, Supervisor};
-use crate::api::{ApiServer, ApiServerBuilder, Listen, PluginApi};
+use crate::api::{ApiServer, ApiServerBuilder, ApiToken, Listen, PluginApi, TokenError};
 
 /// How long each wait may last. Every wait has one: no plugin can hold the supervisor for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +99,7 @@ pub struct SupervisorBuilder {
     pub(super) bundle: PathBuf,
     pub(super) api: Option<ApiFactory>,
     pub(super) unix: bool,
+    pub(super) api_token: bool,
     pub(super) environment: BTreeMap<OsString, OsString>,
     pub(super) timeouts: Timeouts,
     pub(super) events: Option<EventLog>,
@@ -112,6 +113,7 @@ impl SupervisorBuilder {
             bundle: bundle.to_owned(),
             api: None,
             unix: false,
+            api_token: false,
             environment: BTreeMap::new(),
             timeouts: Timeouts::default(),
             events: None,
@@ -144,6 +146,16 @@ impl SupervisorBuilder {
     #[must_use]
     pub fn api_on_unix_socket(mut self) -> Self {
         self.unix = true;
+        self
+    }
+
+    /// Asks every API call for a token that only this launch's plugin has: a random one, new for
+    /// each launch, in its environment variable [`TOKEN_VARIABLE`](crate::api::TOKEN_VARIABLE).
+    /// Only for plugins that send it as the metadata `authorization: Bearer <token>`; the Python SDK
+    /// does not.
+    #[must_use]
+    pub fn api_token(mut self) -> Self {
+        self.api_token = true;
         self
     }
 
@@ -211,5 +223,10 @@ impl SupervisorBuilder {
     pub(super) fn api_builder(&self) -> Option<ApiServerBuilder> {
         let listen = if self.unix { Listen::PrivateUnix } else { Listen::default() };
         self.api.as_ref().map(|server| server().listen(listen))
+    }
+
+    /// The token of the launch, if it is to have one.
+    pub(super) fn launch_token(&self) -> Result<Option<ApiToken>, TokenError> {
+        self.api_token.then(ApiToken::random).transpose()
     }
 }

@@ -1,5 +1,6 @@
 //! Carries out the actions of a [`Lifecycle`]: the thin layer between the pure machine and tokio.
 
+use std::ffi::OsStr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -19,7 +20,7 @@ use super::plan::Plan;
 use super::process::{self, ExitReport, Process};
 use super::pump::{FirstLine, Pumps};
 use super::{Active, Ended};
-use crate::api::ApiServer;
+use crate::api::{ApiServer, ApiToken, ListenError, TOKEN_VARIABLE};
 
 /// After the process exited, what is awaited of it has this long to come or to fail by itself: its
 /// end of the pipe and of the connection is closed.
@@ -51,6 +52,8 @@ pub(super) struct Driver {
     ready: Option<oneshot::Sender<Result<Active, LaunchError>>>,
 
     api: Option<ApiServer>,
+    /// What the plugin must say to it.
+    api_token: Option<ApiToken>,
     process: Option<Process>,
     pumps: Option<Pumps>,
     address: Option<HandshakeAddress>,
@@ -92,6 +95,7 @@ impl Driver {
             life,
             ready: Some(ready),
             api: None,
+            api_token: None,
             process: None,
             pumps: None,
             address: None,
@@ -201,15 +205,23 @@ impl Driver {
     }
 
     fn start_api(&self) -> BoxFuture<'static, Outcome> {
-        let builder = self.config.api_builder();
+        let (builder, token) = (self.config.api_builder(), self.config.launch_token());
         async move {
-            let Some(builder) = builder else {
+            let Some(mut builder) = builder else {
                 return failed(LaunchFailure::NoPhase(Phase::StartingApi));
             };
+            let token = match token {
+                Ok(token) => token,
+                Err(error) => return failed(ListenError::from(error)),
+            };
+            if let Some(token) = token.clone() {
+                builder = builder.token(token);
+            }
             match builder.start().await {
                 Ok(api) => outcome(Event::ApiListening, |driver| {
                     driver.record(EventKind::ApiListening { target: api.target().to_owned() });
                     driver.api = Some(api);
+                    driver.api_token = token;
                 }),
                 Err(error) => failed(error),
             }
@@ -219,7 +231,13 @@ impl Driver {
 
     fn spawn(&self) -> BoxFuture<'static, Outcome> {
         let target = self.api.as_ref().map(ApiServer::target);
-        let command = self.plan.command(target, &self.config.environment);
+        let mut command = self.plan.command(target, &self.config.environment);
+        // An outer host's token, inherited, would be none of this plugin's business.
+        if let Some(token) = &self.api_token {
+            command = command.env(TOKEN_VARIABLE, token.secret());
+        } else if !self.config.environment.contains_key(OsStr::new(TOKEN_VARIABLE)) {
+            command = command.env_remove(TOKEN_VARIABLE);
+        }
         let (plugin_id, log) = (self.plan.plugin_id.clone(), Arc::clone(&self.config.log));
         let tail = Arc::clone(&self.tail);
         async move {

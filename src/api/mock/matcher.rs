@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use fake_interpreters::compare::difference;
-use plugin_proto::Method;
 use plugin_proto::prost::Message as _;
 use plugin_proto::prost_reflect::{DynamicMessage, ReflectMessage as _};
+use plugin_proto::{Method, redact};
 use regex::Regex;
 use serde_json::Value;
 
@@ -15,6 +15,7 @@ use super::path::{FieldPath, Holds};
 use super::request::Request;
 use super::{ApiRequest, MockError};
 use crate::api::json::{self, Problem};
+use crate::api::shown;
 
 /// A condition that a request must meet; see [`field`] and [`any`]. A whole request message is a
 /// matcher too: it matches requests that are equal to it.
@@ -47,7 +48,7 @@ enum Condition {
 
 type Holding = Arc<dyn Fn(&DynamicMessage) -> bool + Send + Sync>;
 
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) enum Test {
     Equals(Value),
     Contains(Value),
@@ -57,13 +58,27 @@ pub(super) enum Test {
     Unset,
 }
 
+/// Values are not shown: a path alone does not say whether they are secret.
 impl fmt::Debug for Condition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Field { path, test } => write!(f, "{} {test:?}", path.join(".")),
-            Self::Whole { request, .. } => write!(f, "{}", json::of_message(request)),
+            Self::Whole { request, .. } => write!(f, "{}", shown::of_message(request)),
             Self::Any { what, .. } => write!(f, "{what}"),
         }
+    }
+}
+
+impl fmt::Debug for Test {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Equals(_) => "equals …",
+            Self::Contains(_) => "contains …",
+            Self::Text(_) => "is the text …",
+            Self::Regex(_) => "matches …",
+            Self::Set => "is set",
+            Self::Unset => "is unset",
+        })
     }
 }
 
@@ -198,11 +213,11 @@ impl Matcher {
                 let test = test
                     .bind(&path)
                     .map_err(|problem| wrong([parts, problem.path].concat(), problem.text))?;
-                let shown = format!("{} {}", path.text(), test.shown());
+                let shown = format!("{} {}", path.text(), test.shown(&path));
                 Ok(Bound { shown, check: Check::Field { path, test } })
             }
             Condition::Whole { of, request } if of.index == method.index => {
-                let shown = format!("request equals {}", json::short(&json::of_message(&request)));
+                let shown = format!("request equals {}", json::short(&shown::of_message(&request)));
                 Ok(Bound { shown, check: Check::Whole { expected: request } })
             }
             Condition::Whole { request, .. } => {
@@ -246,25 +261,27 @@ impl Test {
 }
 
 impl BoundTest {
-    fn shown(&self) -> String {
+    fn shown(&self, path: &FieldPath) -> String {
         match self {
-            Self::Equals(Some(value)) => format!("equals {}", json::short(value)),
+            Self::Equals(Some(value)) => format!("equals {}", path.shown(value)),
             Self::Equals(None) => "has its default value".to_owned(),
-            Self::Contains(value) => format!("contains {}", json::short(value)),
-            Self::Text(text) => format!("is the text {text:?}"),
-            Self::Regex(regex) => format!("matches /{regex}/"),
+            Self::Contains(value) => format!("contains {}", path.shown_item(value)),
+            Self::Text(text) => format!("is the text {}", path.shown_text(format!("{text:?}"))),
+            Self::Regex(regex) => format!("matches {}", path.shown_text(format!("/{regex}/"))),
             Self::Set => "is set".to_owned(),
             Self::Unset => "is unset".to_owned(),
         }
     }
 
-    fn expected(&self) -> String {
+    fn expected(&self, path: &FieldPath) -> String {
         match self {
-            Self::Equals(Some(value)) => json::short(value),
+            Self::Equals(Some(value)) => path.shown(value),
             Self::Equals(None) => "the default value".to_owned(),
-            Self::Contains(value) => format!("something that contains {}", json::short(value)),
-            Self::Text(text) => format!("the text {text:?}"),
-            Self::Regex(regex) => format!("a text that matches /{regex}/"),
+            Self::Contains(value) => format!("something that contains {}", path.shown_item(value)),
+            Self::Text(text) => format!("the text {}", path.shown_text(format!("{text:?}"))),
+            Self::Regex(regex) => {
+                format!("a text that matches {}", path.shown_text(format!("/{regex}/")))
+            }
             Self::Set => "any value".to_owned(),
             Self::Unset => "nothing".to_owned(),
         }
@@ -308,27 +325,37 @@ impl Bound {
                 if test.holds(path, value) {
                     return Ok(());
                 }
-                let got = value.map_or_else(|| "nothing".to_owned(), json::short);
-                let got = match value.filter(|_| path.holds == Holds::Bytes) {
+                let got = value.map_or_else(|| "nothing".to_owned(), |value| path.shown(value));
+                let readable = path.holds == Holds::Bytes && !path.secret;
+                let got = match value.filter(|_| readable) {
                     Some(value) => match path.as_text(value) {
                         Some(text) => format!("{got} (the bytes of {text:?})"),
                         None => got,
                     },
                     None => got,
                 };
-                Err(format!("{}: expected {}, got {got}", path.text(), test.expected()))
+                Err(format!("{}: expected {}, got {got}", path.text(), test.expected(path)))
             }
             Check::Whole { expected } if *expected == request.message => Ok(()),
             Check::Whole { expected } => {
                 let (wanted, got) = (expected.encode_to_vec(), request.message.encode_to_vec());
-                match difference(&expected.descriptor(), &wanted, &got) {
-                    Some(difference) => Err(difference),
-                    None => Ok(()),
+                let descriptor = expected.descriptor();
+                if difference(&descriptor, &wanted, &got).is_none() {
+                    return Ok(());
                 }
+                // The same once more for what may be shown.
+                let open = |message: &DynamicMessage| {
+                    let mut message = message.clone();
+                    redact(&mut message);
+                    message.encode_to_vec()
+                };
+                let (wanted, got) = (open(expected), open(&request.message));
+                Err(difference(&descriptor, &wanted, &got)
+                    .unwrap_or_else(|| "they differ in what is secret or unknown".to_owned()))
             }
             Check::Any { what, holds } => match holds(&request.message) {
                 true => Ok(()),
-                false => Err(format!("expected {what}, got {}", json::short(&request.json))),
+                false => Err(format!("expected {what}, got {}", request.shown_message())),
             },
         }
     }

@@ -1,13 +1,16 @@
 //! The way to a field of a request.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use plugin_proto::prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
+use plugin_proto::{REDACTED, is_secret};
 use serde_json::{Map, Value};
 
 use crate::api::json::{self, Problem};
+use crate::api::shown;
 
 /// A path that has been checked against the request's descriptor.
 #[derive(Debug, Clone)]
@@ -16,6 +19,8 @@ pub(super) struct FieldPath {
     parts: Vec<String>,
     leaf: Leaf,
     pub(super) holds: Holds,
+    /// Whether it leads to a secret, or into one.
+    pub(super) secret: bool,
 }
 
 /// What the last part names.
@@ -84,6 +89,7 @@ impl FieldPath {
     ) -> Result<Self, String> {
         let mut holds = Holds::Message(request.clone());
         let mut leaf = Leaf::Free;
+        let mut secret = false;
         for at in 0..parts.len() {
             let (before, rest) = parts.split_at_mut(at);
             let Some(part) = rest.first_mut() else { break };
@@ -92,6 +98,7 @@ impl FieldPath {
                 Holds::Message(message) => {
                     let field = json::field_of(&message, part)?;
                     field.name().clone_into(part);
+                    secret |= is_secret(&field);
                     let holds = Holds::of_field(&field);
                     (Leaf::Field(field), holds)
                 }
@@ -115,11 +122,44 @@ impl FieldPath {
                 }
             };
         }
-        Ok(Self { parts, leaf, holds })
+        Ok(Self { parts, leaf, holds, secret })
     }
 
     pub(super) fn text(&self) -> String {
         self.parts.join(".")
+    }
+
+    /// A value of the field for a person to read.
+    pub(super) fn shown(&self, value: &Value) -> String {
+        if self.secret {
+            return REDACTED.to_owned();
+        }
+        let mut value = value.clone();
+        match &self.holds {
+            Holds::Message(message) => shown::redact(message, &mut value),
+            Holds::List(field) | Holds::Map(field) => shown::redact_value(field, &mut value),
+            Holds::Text | Holds::Bytes | Holds::Scalar | Holds::Free => {}
+        }
+        json::short(&value)
+    }
+
+    /// The same for an item of the list.
+    pub(super) fn shown_item(&self, item: &Value) -> String {
+        if self.secret {
+            return REDACTED.to_owned();
+        }
+        let mut item = item.clone();
+        if let Holds::List(field) = &self.holds
+            && let Kind::Message(message) = field.kind()
+        {
+            shown::redact(&message, &mut item);
+        }
+        json::short(&item)
+    }
+
+    /// The same for a text that is not JSON.
+    pub(super) fn shown_text(&self, text: impl Display) -> String {
+        if self.secret { REDACTED.to_owned() } else { text.to_string() }
     }
 
     /// What the request has there; nothing if it is unset.

@@ -1,14 +1,16 @@
 //! Spying: the calls that came.
 
+use std::fmt;
+
 use plugin_proto::Method;
 use plugin_proto::prost_reflect::DynamicMessage;
 use serde_json::Value;
 
 use super::ApiRequest;
-use crate::api::json;
+use crate::api::{json, shown};
 
 /// A call that a [`MockApi`](super::MockApi) received.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ReceivedCall {
     /// The RPC.
     pub method: &'static Method,
@@ -16,6 +18,17 @@ pub struct ReceivedCall {
     pub request: DynamicMessage,
     /// Who answered it.
     pub answered_by: AnsweredBy,
+}
+
+/// Secrets are not shown.
+impl fmt::Debug for ReceivedCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceivedCall")
+            .field("method", &self.method.name)
+            .field("request", &format_args!("{}", shown::of_message(&self.request)))
+            .field("answered_by", &self.answered_by)
+            .finish()
+    }
 }
 
 /// Who answered a call.
@@ -44,7 +57,7 @@ impl ReceivedCall {
         ours.then(|| self.request.transcode_to().ok())?
     }
 
-    /// The request as JSON, without the fields that are unset.
+    /// The request as JSON, without the fields that are unset, but with its secrets.
     ///
     /// ```no_run
     /// # let api = plugin_conformance::api::mock::MockApi::new();

@@ -58,7 +58,8 @@ impl fmt::Debug for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Message { of, .. } => write!(f, "a {}", of.response),
-            Self::Json(json) => write!(f, "{json}"),
+            // Of which message is not known, and so not whether it has secrets.
+            Self::Json(_) => f.write_str("a message in JSON"),
             Self::Failure(error) => write!(f, "{error:?}"),
             Self::Function { of, .. } => write!(f, "a function of {}", of.request),
             Self::Sequence(replies) => f.debug_list().entries(replies).finish(),

@@ -6,9 +6,8 @@ use plugin_proto::prost::DecodeError;
 use plugin_proto::prost_reflect::DynamicMessage;
 use serde_json::Value;
 
-use crate::api::json;
+use crate::api::{json, shown};
 
-#[derive(Debug)]
 pub(super) struct Request {
     pub(super) method: &'static Method,
     pub(super) message: DynamicMessage,
@@ -24,6 +23,11 @@ impl Request {
 
     /// `GetUser {"user_id":"abc"}`.
     pub(super) fn shown(&self) -> String {
-        format!("{} {}", self.method.name, json::short(&self.json))
+        format!("{} {}", self.method.name, self.shown_message())
+    }
+
+    /// `{"user_id":"abc"}`.
+    pub(super) fn shown_message(&self) -> String {
+        json::short(&shown::of_message(&self.message))
     }
 }

@@ -1,5 +1,6 @@
 //! A hook as bytes, between the typed methods and the wire: where layers see it.
 
+use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -21,8 +22,8 @@ use super::sound::Sound;
 /// A hook's message may be as large as gRPC allows, as with the upstream supervisor.
 const MAX_MESSAGE_BYTES: usize = i32::MAX as usize;
 
-/// One call of a unary hook.
-#[derive(Debug, Clone)]
+/// One call of a unary hook. Its `Debug` shows no payload: that may hold passwords and messages.
+#[derive(Clone)]
 pub struct HookCall {
     /// The hook.
     pub method: &'static Method,
@@ -30,6 +31,16 @@ pub struct HookCall {
     pub request: Bytes,
     /// What the plugin is told of the deadline.
     pub deadline: Duration,
+}
+
+impl fmt::Debug for HookCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HookCall")
+            .field("hook", &self.method.name)
+            .field("request_bytes", &self.request.len())
+            .field("deadline", &self.deadline)
+            .finish()
+    }
 }
 
 /// A tower service between the typed hooks and the wire: [`HookCall`]s in, response bytes or a

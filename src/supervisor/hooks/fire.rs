@@ -12,7 +12,7 @@ use plugin_proto::{METHODS, Method, Service, v1};
 use serde_json::{Value, json};
 
 use super::{Cause, Filtered, HookError, HookOutcome, Hooks, UploadChange};
-use crate::api::json;
+use crate::api::{json, shown};
 
 /// What came of a hook, in words.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,7 +21,7 @@ pub struct Fired {
     pub hook: &'static str,
     /// What was decided.
     pub verdict: HookVerdict,
-    /// The replacement or the answer, if there is one.
+    /// The replacement or the answer, if there is one, for people to read: what is secret is left out.
     pub value: Option<Value>,
     /// Where the decision comes from.
     pub cause: Cause,
@@ -259,7 +259,7 @@ macro_rules! show {
     ($($message:ident)*) => {
         $(impl Show for v1::$message {
             fn show(self) -> Option<Value> {
-                Some(json::of_message(&self.transcode_to_dynamic()))
+                Some(shown::of_message(&self.transcode_to_dynamic()))
             }
         })*
     };

@@ -1,0 +1,31 @@
+//! What the connections of one server may take.
+
+use std::time::Duration;
+
+/// Limits of the connections of an [`ApiServer`](super::ApiServer). The defaults are generous for a
+/// plugin, which needs one connection, and hold for peers of any kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    /// Connections at the same time; 4096. One more is closed at once, and a warning says so.
+    pub connections: usize,
+    /// Calls that one connection may have open; 1024. More wait in the client.
+    pub streams: u32,
+    /// From the accepted connection to its HTTP/2 preface, which a client sends first; 10 s.
+    pub preface: Duration,
+    /// How often an idle peer is pinged, to find half-open connections; 60 s.
+    pub ping_interval: Duration,
+    /// How long a peer has to answer a ping, or is gone; 20 s.
+    pub ping_timeout: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            streams: 1024,
+            preface: Duration::from_secs(10),
+            ping_interval: Duration::from_secs(60),
+            ping_timeout: Duration::from_secs(20),
+        }
+    }
+}
