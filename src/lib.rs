@@ -9,3 +9,4 @@ pub mod api;
 pub mod conformance;
 pub mod host;
 pub mod supervisor;
+mod sync;

@@ -1,6 +1,6 @@
 //! Keeps what every call asked and got.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use plugin_proto::Method;
-use tokio::sync::watch;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::call::ApiCall;
+use crate::sync::{Arc, Mutex, MutexGuard, watch};
 
 /// One finished call.
 #[derive(Debug, Clone)]

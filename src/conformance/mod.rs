@@ -17,6 +17,7 @@ mod check;
 mod coverage;
 mod gate;
 mod generated;
+pub mod invariants;
 mod plugin;
 mod report;
 mod rpcs;

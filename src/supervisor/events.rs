@@ -1,11 +1,10 @@
 //! What happened in a life, typed and timed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
 use super::process::ExitReport;
+use crate::sync::{Arc, Mutex, MutexGuard, watch};
 
 /// One thing that happened.
 #[derive(Debug, Clone)]

@@ -1,13 +1,11 @@
 //! Keeps one plugin running: health checks, restarts, states.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{LaunchError, RestartPolicy, Strikes, Supervisor, SupervisorBuilder, Verdict};
+use crate::sync::{Arc, AsyncMutex, JoinHandle, sleep, spawn, watch};
 
 /// The state of a plugin, with the numbers of `PluginStatus.state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,7 +49,7 @@ impl Default for KeeperOptions {
 pub struct Keeper {
     shared: Arc<Shared>,
     options: KeeperOptions,
-    job: Mutex<Option<Job>>,
+    job: AsyncMutex<Option<Job>>,
 }
 
 #[derive(Debug)]
@@ -85,7 +83,7 @@ impl Keeper {
             current: watch::Sender::new(None),
             error: watch::Sender::new(None),
         };
-        Self { shared: Arc::new(shared), options, job: Mutex::new(None) }
+        Self { shared: Arc::new(shared), options, job: AsyncMutex::new(None) }
     }
 
     /// Starts the plugin, and the job that keeps it running. False if it runs already.
@@ -102,7 +100,7 @@ impl Keeper {
         let stop = CancellationToken::new();
         let plugin = self.shared.launch(&stop).await?;
         let keep = keep(Arc::clone(&self.shared), plugin, self.options, stop.clone());
-        *job = Some(Job { stop, task: tokio::spawn(keep) });
+        *job = Some(Job { stop, task: spawn(keep) });
         Ok(true)
     }
 
@@ -242,11 +240,13 @@ async fn keep(
 async fn failure(plugin: &Supervisor, interval: Duration) -> String {
     loop {
         tokio::select! {
+            // The exit says more than a check that fails because of it.
+            biased;
             ended = plugin.ended() => {
                 let exit = ended.exit.map_or("no process".to_owned(), |exit| exit.to_string());
                 return format!("the process ended by itself: {exit}");
             }
-            () = tokio::time::sleep(interval) => {}
+            () = sleep(interval) => {}
         }
         if let Err(error) = plugin.health_check().await {
             return error.to_string();

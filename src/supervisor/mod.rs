@@ -23,6 +23,7 @@ mod plan;
 mod process;
 mod pump;
 mod restart;
+mod schedule;
 mod script;
 
 use std::net::SocketAddr;
@@ -50,6 +51,7 @@ pub use manifest::{Manifest, ManifestError, PythonOptions, Server};
 pub use output::{Level, ParsedLine, StderrParser};
 pub use process::{ExitReport, ExitStatus, SpawnError};
 pub use restart::{RestartPolicy, Strikes, Verdict};
+pub use schedule::{Moment, Point, Schedule, SeededSchedule};
 pub use script::{Script, ScriptError};
 
 use driver::{Controls, Driver};
