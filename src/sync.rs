@@ -8,3 +8,8 @@ pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
 pub(crate) use tokio::sync::{Mutex as AsyncMutex, watch};
 pub(crate) use tokio::task::{JoinHandle, spawn};
 pub(crate) use tokio::time::sleep;
+
+/// A watch channel that has nobody who looks yet.
+pub(crate) fn watched<T>(value: T) -> watch::Sender<T> {
+    watch::Sender::new(value)
+}

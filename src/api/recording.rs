@@ -12,7 +12,7 @@ use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::call::ApiCall;
-use crate::sync::{Arc, Mutex, MutexGuard, watch};
+use crate::sync::{Arc, Mutex, MutexGuard, watch, watched};
 
 /// One finished call.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ pub struct Recorder {
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { calls: Arc::default(), count: Arc::new(watch::Sender::new(0)) }
+        Self { calls: Arc::default(), count: Arc::new(watched(0)) }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use super::process::ExitReport;
-use crate::sync::{Arc, Mutex, MutexGuard, watch};
+use crate::sync::{Arc, Mutex, MutexGuard, watch, watched};
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -88,11 +88,7 @@ pub struct EventLog {
 
 impl Default for EventLog {
     fn default() -> Self {
-        Self {
-            start: Instant::now(),
-            events: Arc::default(),
-            count: Arc::new(watch::Sender::new(0)),
-        }
+        Self { start: Instant::now(), events: Arc::default(), count: Arc::new(watched(0)) }
     }
 }
 

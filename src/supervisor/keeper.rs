@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{LaunchError, RestartPolicy, Strikes, Supervisor, SupervisorBuilder, Verdict};
-use crate::sync::{Arc, AsyncMutex, JoinHandle, sleep, spawn, watch};
+use crate::sync::{Arc, AsyncMutex, JoinHandle, sleep, spawn, watch, watched};
 
 /// The state of a plugin, with the numbers of `PluginStatus.state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,9 +79,9 @@ impl Keeper {
     pub fn new(builder: SupervisorBuilder, options: KeeperOptions) -> Self {
         let shared = Shared {
             builder,
-            state: watch::Sender::new(PluginState::NotRunning),
-            current: watch::Sender::new(None),
-            error: watch::Sender::new(None),
+            state: watched(PluginState::NotRunning),
+            current: watched(None),
+            error: watched(None),
         };
         Self { shared: Arc::new(shared), options, job: AsyncMutex::new(None) }
     }
@@ -153,7 +153,10 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        if let Some(job) = self.job.get_mut() {
+        // Nobody else has the keeper, so nobody holds the lock.
+        if let Ok(job) = self.job.try_lock()
+            && let Some(job) = &*job
+        {
             job.stop.cancel();
         }
     }

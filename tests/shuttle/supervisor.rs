@@ -18,7 +18,7 @@ pub(crate) use keeper::{Keeper, KeeperOptions, PluginState};
 pub(crate) use restart::{RestartPolicy, Strikes, Verdict};
 use tokio_util::sync::CancellationToken;
 
-use crate::sync::{Arc, Mutex, watch};
+use crate::sync::{Arc, Mutex, watch, watched};
 
 /// A writer of the log, as the driver is.
 pub(crate) fn record(log: &EventLog, pid: u32) {
@@ -63,7 +63,7 @@ impl SupervisorBuilder {
             assert_eq!(lives.alive, 1, "two lives at once");
             lives.launched
         };
-        let life = Supervisor { lives: Arc::clone(&self.lives), gone: watch::Sender::new(false) };
+        let life = Supervisor { lives: Arc::clone(&self.lives), gone: watched(false) };
         shuttle::future::yield_now().await;
         if stop.is_cancelled() {
             life.end();

@@ -8,3 +8,7 @@ pub(crate) use shuttle_tokio::task::{JoinHandle, spawn};
 pub(crate) async fn sleep(_: std::time::Duration) {
     std::future::pending().await
 }
+
+pub(crate) fn watched<T>(value: T) -> watch::Sender<T> {
+    watch::channel(value).0
+}
