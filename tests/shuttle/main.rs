@@ -240,7 +240,9 @@ fn keeper_never_has_two_lives_and_a_deactivation_leaves_none() {
             }),
             spawn({
                 let keeper = Arc::clone(&keeper);
-                async move { drop(keeper.deactivate().await) }
+                async move {
+                    keeper.deactivate().await;
+                }
             }),
         ];
         tasks.into_iter().for_each(|task| block_on(task).unwrap());
