@@ -13,9 +13,7 @@ use std::time::Duration;
 
 use common::{Plugin, Tiny, alive, answers, quick};
 use plugin_conformance::api::{ApiServer, AppError, PluginApi, async_trait};
-use plugin_conformance::conformance::invariants::{
-    Fact, LifeTrace, Mark, Resource, Violation, check,
-};
+use plugin_conformance::conformance::invariants::{Fact, LifeTrace, Resource, Violation, check};
 use plugin_conformance::supervisor::lifecycle::Action;
 use plugin_conformance::supervisor::{
     EventKind, EventLog, ExitReport, ExitStatus, Moment, Point, Schedule, SeededSchedule,
@@ -53,11 +51,10 @@ impl Witness {
 impl Drop for Witness {
     fn drop(&mut self) {
         self.0.add_all(|log| {
-            // If the log says that it lives and the kernel says the same, the rule will be broken.
-            let pid = log.kinds().iter().find_map(pid_of);
-            let gone = pid.filter(|pid| !alive(*pid)).map(|_| Fact::Logged(Mark::Exited));
-            let told = log.kinds().iter().any(|kind| matches!(kind, EventKind::Exited { .. }));
-            gone.filter(|_| !told).into_iter().chain([Fact::Released(Resource::Api)])
+            // The log may say that the process is gone; the kernel knows.
+            let lives = log.kinds().iter().find_map(pid_of).filter(|pid| alive(*pid));
+            let lives = lives.map(|_| Fact::Acquired(Resource::Process));
+            lives.into_iter().chain([Fact::Released(Resource::Api)])
         });
     }
 }

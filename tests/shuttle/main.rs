@@ -4,7 +4,7 @@
 //! docs/model.md says what that covers. A failing order is printed as a text that
 //! `shuttle::replay` takes.
 
-#![allow(dead_code, unused_imports, unreachable_pub, missing_docs)]
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
 mod supervisor;
