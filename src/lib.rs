@@ -10,3 +10,4 @@ pub mod conformance;
 pub mod embedded;
 pub mod host;
 pub mod supervisor;
+mod sync;

@@ -1,7 +1,7 @@
 //! Keeps what every call asked and got.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -9,11 +9,11 @@ use bytes::Bytes;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use plugin_proto::Method;
-use tokio::sync::watch;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::call::ApiCall;
+use crate::sync::{Arc, Mutex, MutexGuard, watch, watched};
 
 /// One finished call. `Debug` shows sizes, not messages, which may be secret.
 #[derive(Clone)]
@@ -85,7 +85,7 @@ pub struct Recorder {
 
 impl Default for Recorder {
     fn default() -> Self {
-        Self { calls: Arc::default(), count: Arc::new(watch::Sender::new(0)) }
+        Self { calls: Arc::default(), count: Arc::new(watched(0)) }
     }
 }
 

@@ -18,6 +18,7 @@ mod coverage;
 mod gate;
 mod generated;
 mod hooks;
+pub mod invariants;
 mod plugin;
 mod report;
 mod rpcs;

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::events::EventLog;
 use super::hooks::{BoxHookService, HookLayer};
 use super::log::{LogSink, tracing_sink};
+use super::schedule::{Schedule, Scheduled};
 use super::{LaunchError, Supervisor};
 use crate::api::{ApiServer, ApiServerBuilder, ApiToken, Listen, PluginApi, TokenError};
 
@@ -105,6 +106,7 @@ pub struct SupervisorBuilder {
     pub(super) events: Option<EventLog>,
     pub(super) log: LogSink,
     pub(super) hook_layers: Vec<HookLayer>,
+    pub(super) schedule: Option<Scheduled>,
 }
 
 impl SupervisorBuilder {
@@ -119,6 +121,7 @@ impl SupervisorBuilder {
             events: None,
             log: tracing_sink(),
             hook_layers: Vec::new(),
+            schedule: None,
         }
     }
 
@@ -196,6 +199,14 @@ impl SupervisorBuilder {
         layer: impl Fn(BoxHookService) -> BoxHookService + Send + Sync + 'static,
     ) -> Self {
         self.hook_layers.push(Arc::new(layer));
+        self
+    }
+
+    /// Holds up every life at its moments, as the schedule says: for tests of what could happen in
+    /// another order.
+    #[must_use]
+    pub fn schedule(mut self, schedule: Arc<dyn Schedule>) -> Self {
+        self.schedule = Some(Scheduled::new(schedule));
         self
     }
 

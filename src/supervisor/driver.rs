@@ -19,6 +19,7 @@ use super::output::TailBuffer;
 use super::plan::Plan;
 use super::process::{self, ExitReport, Process};
 use super::pump::{FirstLine, Pumps};
+use super::schedule::Pace;
 use super::{Active, Ended};
 use crate::api::{ApiServer, ApiToken, ListenError, TOKEN_VARIABLE};
 
@@ -49,6 +50,7 @@ pub(super) struct Driver {
     plan: Plan,
     controls: Arc<Controls>,
     life: Lifecycle,
+    pace: Pace,
     ready: Option<oneshot::Sender<Result<Active, LaunchError>>>,
 
     api: Option<ApiServer>,
@@ -88,11 +90,13 @@ impl Driver {
         ready: oneshot::Sender<Result<Active, LaunchError>>,
     ) -> Self {
         let life = Lifecycle::new(config.api.is_some());
+        let pace = Pace::of(config.schedule.as_ref(), &plan.plugin_id);
         Self {
             config,
             plan,
             controls,
             life,
+            pace,
             ready: Some(ready),
             api: None,
             api_token: None,
@@ -123,11 +127,12 @@ impl Driver {
                 self.announce_stopping();
                 controls.phase.send_replace(self.life.phase());
                 if action == Action::Finish {
+                    self.pace.passes(action);
                     return self.finish();
                 }
                 // What was under way is dropped before the new action begins.
                 drop(under_way);
-                under_way = self.begin(action);
+                under_way = self.pace.clone().begin(action, || self.begin(action));
             }
             let exited = async {
                 match &self.process {
@@ -160,6 +165,7 @@ impl Driver {
                     Event::Exited
                 }
             };
+            self.pace.heard(event).await;
         }
     }
 

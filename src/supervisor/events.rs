@@ -1,11 +1,10 @@
 //! What happened in a life, typed and timed.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
-
 use super::process::ExitReport;
+use crate::sync::{Arc, Mutex, MutexGuard, watch, watched};
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
@@ -89,11 +88,7 @@ pub struct EventLog {
 
 impl Default for EventLog {
     fn default() -> Self {
-        Self {
-            start: Instant::now(),
-            events: Arc::default(),
-            count: Arc::new(watch::Sender::new(0)),
-        }
+        Self { start: Instant::now(), events: Arc::default(), count: Arc::new(watched(0)) }
     }
 }
 

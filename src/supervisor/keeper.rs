@@ -1,13 +1,11 @@
 //! Keeps one plugin running: health checks, restarts, states.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Mutex, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::{LaunchError, RestartPolicy, Strikes, Supervisor, SupervisorBuilder, Verdict};
+use crate::sync::{Arc, AsyncMutex, JoinHandle, sleep, spawn, watch, watched};
 
 /// The state of a plugin, with the numbers of `PluginStatus.state`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,7 +49,7 @@ impl Default for KeeperOptions {
 pub struct Keeper {
     shared: Arc<Shared>,
     options: KeeperOptions,
-    job: Mutex<Option<Job>>,
+    job: AsyncMutex<Option<Job>>,
     /// Cancelled by [`shut_down`](Keeper::shut_down): ends the job and any launch under way.
     closing: CancellationToken,
 }
@@ -83,14 +81,14 @@ impl Keeper {
     pub fn new(builder: SupervisorBuilder, options: KeeperOptions) -> Self {
         let shared = Shared {
             builder,
-            state: watch::Sender::new(PluginState::NotRunning),
-            current: watch::Sender::new(None),
-            error: watch::Sender::new(None),
+            state: watched(PluginState::NotRunning),
+            current: watched(None),
+            error: watched(None),
         };
         Self {
             shared: Arc::new(shared),
             options,
-            job: Mutex::new(None),
+            job: AsyncMutex::new(None),
             closing: CancellationToken::new(),
         }
     }
@@ -119,7 +117,7 @@ impl Keeper {
         }
         let plugin = self.shared.launch(&stop).await?;
         let keep = keep(Arc::clone(&self.shared), plugin, self.options, stop.clone());
-        *job = Some(Job { stop, task: tokio::spawn(keep) });
+        *job = Some(Job { stop, task: spawn(keep) });
         Ok(true)
     }
 
@@ -184,7 +182,10 @@ impl Keeper {
 
 impl Drop for Keeper {
     fn drop(&mut self) {
-        if let Some(job) = self.job.get_mut() {
+        // Nobody else has the keeper, so nobody holds the lock.
+        if let Ok(job) = self.job.try_lock()
+            && let Some(job) = &*job
+        {
             job.stop.cancel();
         }
     }
@@ -271,11 +272,13 @@ async fn keep(
 async fn failure(plugin: &Supervisor, interval: Duration) -> String {
     loop {
         tokio::select! {
+            // The exit says more than a check that fails because of it.
+            biased;
             ended = plugin.ended() => {
                 let exit = ended.exit.map_or("no process".to_owned(), |exit| exit.to_string());
                 return format!("the process ended by itself: {exit}");
             }
-            () = tokio::time::sleep(interval) => {}
+            () = sleep(interval) => {}
         }
         if let Err(error) = plugin.health_check().await {
             return error.to_string();

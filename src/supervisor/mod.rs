@@ -26,6 +26,7 @@ mod plan;
 mod process;
 mod pump;
 mod restart;
+mod schedule;
 mod script;
 mod serve_http;
 
@@ -59,6 +60,7 @@ pub use manifest::{Manifest, ManifestError, PythonOptions, Server};
 pub use output::{Level, ParsedLine, StderrParser};
 pub use process::{ExitReport, ExitStatus, SpawnError};
 pub use restart::{RestartPolicy, Strikes, Verdict};
+pub use schedule::{Moment, Point, Schedule, SeededSchedule};
 pub use script::{Script, ScriptError};
 pub use serve_http::{
     CHUNK_BYTES, ReplyBody, ReplyPart, ServeHttpError, ServeHttpReply, http_headers,
