@@ -4,7 +4,6 @@
 //! the peer likes. So each task here runs under two tokens: `closing` asks it to come to an end,
 //! `abort` drops it where it stands.
 
-use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -14,69 +13,17 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::callers::{Guard, Peer};
 use super::limits::ConnectionLimits;
 use super::listener::{Listener, PeerStream};
 use super::preface::{self, Stranger};
 use super::server::HttpService;
+use super::tasks::Tasks;
 
 /// Pause after a failed accept, for example while file descriptors are short. It doubles each time.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_millis(320);
-
-/// Every task of a server, and the two ways to end them.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Tasks {
-    tracker: TaskTracker,
-    closing: CancellationToken,
-    abort: CancellationToken,
-}
-
-impl Tasks {
-    /// Spawns a task that ends, at the latest, when the tasks are aborted.
-    pub(super) fn spawn<F: Future + Send + 'static>(&self, future: F) {
-        let abort = self.abort.clone();
-        self.tracker.spawn(async move {
-            abort.run_until_cancelled_owned(future).await;
-        });
-    }
-
-    /// Asks the tasks to come to an end.
-    pub(super) fn close(&self) {
-        self.closing.cancel();
-        self.tracker.close();
-    }
-
-    /// Drops the tasks where they stand.
-    pub(super) fn abort(&self) {
-        self.close();
-        self.abort.cancel();
-    }
-
-    /// Waits until [`close`](Self::close) was called and no task is left.
-    pub(super) async fn ended(&self) {
-        self.tracker.wait().await;
-    }
-
-    /// How many tasks there are: the listener, one a connection, one a call.
-    pub(super) fn count(&self) -> usize {
-        self.tracker.len()
-    }
-}
-
-/// hyper's way to spawn a stream's task.
-impl<F> hyper::rt::Executor<F> for Tasks
-where
-    F: Future + Send + 'static,
-    F::Output: Send + 'static,
-{
-    fn execute(&self, future: F) {
-        self.spawn(future);
-    }
-}
 
 /// What holds for each connection.
 pub(super) struct Rules {

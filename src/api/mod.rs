@@ -54,6 +54,7 @@ mod request;
 mod server;
 mod service;
 pub(crate) mod shown;
+pub(crate) mod tasks;
 mod token;
 
 pub use app_error::AppError;

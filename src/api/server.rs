@@ -21,11 +21,12 @@ use tower::{BoxError, Layer, Service, ServiceExt as _};
 use super::call::{ApiCall, BoxCallService, Calls};
 use super::callers::{Callers, Guard};
 use super::channel::{Dialect, ErrorBudget};
-use super::connections::{Rules, Tasks, accept};
+use super::connections::{Rules, accept};
 use super::limits::ConnectionLimits;
 use super::listener::{Listen, ListenError, Listener};
 use super::recording::{Recorder, RecordingLayer};
 use super::service::GrpcService;
+use super::tasks::Tasks;
 use super::token::ApiToken;
 use super::{MAX_MESSAGE_BYTES, PluginApi};
 

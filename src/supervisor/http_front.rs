@@ -27,7 +27,6 @@ mod init;
 mod request_id;
 mod route;
 mod socket;
-mod tasks;
 
 use std::io;
 use std::net::SocketAddr;
@@ -39,7 +38,7 @@ use tokio::net::TcpListener;
 pub use exchange::{Exchange, ExchangeEnd, ExchangeObserver};
 
 use super::Hooks;
-use tasks::Tasks;
+use crate::api::tasks::Tasks;
 
 /// How long, by default, a client's upload is read on after the reply to it has ended.
 const READ_ON: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 
 use super::super::serve_http::{ReplyBody, ServeHttpError};
 use super::exchange::Watched;
-use super::tasks::Tasks;
+use crate::api::tasks::Tasks;
 
 /// A client's upload. What was not read of it goes back to its [`ReadOn`].
 pub(super) struct UploadBody {
