@@ -163,7 +163,7 @@ impl Host {
     /// the plugin's author.
     pub fn launched(&self) -> impl Iterator<Item = (&str, Result<(), &str>)> {
         self.launched.iter().map(|(id, launched)| {
-            (id.as_str(), launched.as_ref().map(|()| ()).map_err(String::as_str))
+            (id.as_str(), launched.as_ref().copied().map_err(String::as_str))
         })
     }
 
