@@ -15,8 +15,7 @@ use tokio::sync::mpsc;
 use super::Failure;
 use super::args::RunArguments;
 
-const HELP: &str = "\
-  HOOK {JSON}        fire a hook at every plugin that implements it
+const HELP: &str = "  HOOK {JSON}        fire a hook at every plugin that implements it
   ID: HOOK {JSON}    fire it at one plugin
   hooks              which plugin implements what
   status             the plugins and their states
@@ -239,15 +238,22 @@ fn lines() -> mpsc::Receiver<String> {
     lines
 }
 
-/// Prints the plugins' logs: plugin, level, message.
+/// Fields of every line of a Python plugin, which would make a log of three lines hard to read.
+const USUAL_FIELDS: &[&str] = &["logger", "timestamp"];
+
+/// Prints the plugins' logs: plugin, level, message, and fields that the plugin gave it.
 fn printer(verbose: bool) -> LogSink {
     let least = if verbose { Level::Trace } else { Level::Info };
     Arc::new(move |record: LogRecord| {
         if record.level >= least {
             let level = format!("{:?}", record.level).to_lowercase();
-            let fields = match record.fields.is_empty() {
+            let mut fields = record.fields;
+            if !verbose {
+                fields.retain(|name, _| !USUAL_FIELDS.contains(&name.as_str()));
+            }
+            let fields = match fields.is_empty() {
                 true => String::new(),
-                false => format!(" {}", serde_json::Value::from(record.fields)),
+                false => format!(" {}", serde_json::Value::from(fields)),
             };
             say(&format!("{}  {level:<5} {}{fields}", record.plugin_id, record.message));
         }

@@ -162,9 +162,9 @@ impl Host {
     /// How the first launch of each plugin went, in the order of the folders; an error is a text for
     /// the plugin's author.
     pub fn launched(&self) -> impl Iterator<Item = (&str, Result<(), &str>)> {
-        self.launched.iter().map(|(id, launched)| {
-            (id.as_str(), launched.as_ref().copied().map_err(String::as_str))
-        })
+        self.launched
+            .iter()
+            .map(|(id, launched)| (id.as_str(), launched.as_ref().copied().map_err(String::as_str)))
     }
 
     /// Where HTTP is served.
