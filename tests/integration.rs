@@ -226,3 +226,27 @@ async fn i_20_a_crash_and_a_restart() {
     assert!(plugins.is_active(id));
     soon(plugins.shutdown()).await;
 }
+
+/// An upload that a plugin does not read fills its connection's window; hooks and health go on.
+#[tokio::test]
+async fn an_upload_that_is_not_read_holds_up_no_hook() {
+    let plugin = Plugin::good(
+        "MessageHasBeenPosted, ServeHTTP",
+        "on:\n  ServeHTTP:\n    - reply: {read: none, body: early, flush: true, end: hang}\n",
+    );
+    let supervisor = soon(plugin.alone().launch()).await.unwrap();
+    let hooks = supervisor.hooks().clone().with_deadline(Duration::from_secs(5));
+    let mut uploads = Vec::new();
+    for _ in 0..3 {
+        let upload = Full::new(Bytes::from(vec![b'x'; 4 << 20]));
+        let reply = soon(hooks.serve_http(request("POST", "/", &[]), upload)).await.unwrap();
+        uploads.push(reply);
+    }
+    let post = v1::Post { message: "x".repeat(1 << 20), ..Default::default() };
+    let posted = v1::MessageHasBeenPostedRequest { post: Some(post), ..Default::default() };
+    let outcome = soon(hooks.message_has_been_posted(posted)).await;
+    assert!(outcome.is_answered(), "{outcome:?}");
+    soon(supervisor.health_check()).await.unwrap();
+    drop(uploads);
+    soon(supervisor.shutdown()).await;
+}

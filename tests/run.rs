@@ -169,9 +169,9 @@ fn a_plugin_lives_on_a_laptop() {
     run.type_line("hooks");
     run.line(&format!("{id}  MessageWillBePosted OnActivate OnDeactivate ServeHTTP"));
     run.type_line("MessageWillBePost {}");
-    run.line("there is no hook MessageWillBePost");
+    run.line("there is no hook \"MessageWillBePost\"; did you mean MessageWillBePosted?");
     run.type_line("UserWillLogIn {}");
-    run.line("UserWillLogIn: unchanged (the plugin does not implement it)");
+    run.line("UserWillLogIn: allowed (the plugin does not implement it)");
     run.type_line("status");
     run.line(&format!("{id}  running"));
     run.type_line("restart");

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use plugin_conformance::api::mock::MockFile;
 use plugin_conformance::host::{Answers, HookLine, Host, Trace, Watch};
 use plugin_conformance::supervisor::{Level, LogRecord, LogSink};
@@ -78,6 +80,8 @@ async fn serve(host: &Host, mut watch: Option<Watch>, interrupts: &mut Interrupt
     if io::stdin().is_terminal() {
         say("type a hook, or `help`; Ctrl-C stops");
     }
+    // A hook that hangs holds up no other line.
+    let mut deeds = FuturesUnordered::new();
     loop {
         let changed = async {
             match &mut watch {
@@ -95,27 +99,16 @@ async fn serve(host: &Host, mut watch: Option<Watch>, interrupts: &mut Interrupt
             () = interrupts.next() => return,
             changed = changed => Happened::Changed(changed),
             line = line => Happened::Typed(line),
+            Some(()) = deeds.next() => continue,
         };
-        let deed = async {
-            match &happened {
-                Happened::Changed(bundles) => {
-                    for id in bundles.iter().filter_map(|bundle| host.id_of(bundle)) {
-                        say(&format!("{id}  changed"));
-                        restart(host, &id).await;
-                    }
-                }
-                Happened::Typed(line) => command(host, line.as_deref().unwrap_or_default()).await,
-            }
-        };
-        tokio::select! {
-            () = deed => {}
-            () = interrupts.next() => return,
-        }
         match happened {
+            Happened::Changed(bundles) => deeds.push(changed_bundles(host, bundles).boxed_local()),
             Happened::Typed(Some(line)) if matches!(line.trim(), "quit" | "exit") => return,
+            Happened::Typed(Some(line)) => {
+                deeds.push(async move { command(host, &line).await }.boxed_local());
+            }
             // Nobody types any more: only a signal ends it.
             Happened::Typed(None) => lines = None,
-            Happened::Typed(Some(_)) | Happened::Changed(_) => {}
         }
     }
 }
@@ -125,11 +118,18 @@ enum Happened {
     Typed(Option<String>),
 }
 
+async fn changed_bundles(host: &Host, bundles: BTreeSet<PathBuf>) {
+    for id in bundles.iter().filter_map(|bundle| host.id_of(bundle)) {
+        say(&format!("{id}  changed"));
+        restart(host, &id).await;
+    }
+}
+
 async fn command(host: &Host, line: &str) {
     let line = line.trim();
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     match word {
-        "" | "quit" | "exit" => {}
+        "" => {}
         "help" => say(HELP),
         "hooks" => {
             for (id, hooks) in host.hooks() {
@@ -145,10 +145,14 @@ async fn command(host: &Host, line: &str) {
         }
         "restart" => {
             let named = rest.trim().to_lowercase();
-            for status in host.statuses() {
-                if named.is_empty() || named == status.id {
-                    restart(host, &status.id).await;
-                }
+            let mut ids: Vec<_> = host.statuses().into_iter().map(|status| status.id).collect();
+            let known = ids.join(", ");
+            ids.retain(|id| named.is_empty() || named == *id);
+            if ids.is_empty() {
+                complain(&format!("there is no plugin {named}; there are: {known}"));
+            }
+            for id in ids {
+                restart(host, &id).await;
             }
         }
         _ => match line.parse() {
@@ -187,6 +191,9 @@ async fn fire(host: &Host, line: &HookLine) -> bool {
 
 /// Stops in order; a second signal stops at once.
 async fn end(host: Host, mut interrupts: Interrupts, failed: bool) -> Result<ExitCode, Failure> {
+    if io::stdout().is_terminal() {
+        say("stopping; Ctrl-C stops at once");
+    }
     let stopped = tokio::select! {
         stopped = host.stop() => stopped,
         () = interrupts.next() => {

@@ -240,7 +240,7 @@ pub static SCENARIOS: &[Scenario] = &[
                     seen.launch_time < Duration::from_secs(2),
                     "the launch waited for a dead process",
                 )?;
-                refused(seen, &["the process ended with"])
+                refused(seen, &["the process ended: "])
             },
         )],
     ),
@@ -248,7 +248,7 @@ pub static SCENARIOS: &[Scenario] = &[
         "crash-during-handshake",
         Story::LaunchAndStop,
         &[rule("crash.during-handshake", "half a handshake and an end fail the launch", |seen| {
-            refused(seen, &["the process ended with"])
+            refused(seen, &["the process ended: "])
         })],
     ),
     scenario(
@@ -257,7 +257,7 @@ pub static SCENARIOS: &[Scenario] = &[
         &[rule(
             "crash.after-handshake",
             "a process that ends after its handshake fails the launch",
-            |seen| refused(seen, &["the process ended with"]),
+            |seen| refused(seen, &["the process ended: "]),
         )],
     ),
     scenario(
@@ -266,7 +266,7 @@ pub static SCENARIOS: &[Scenario] = &[
         &[rule(
             "crash.in-on-activate",
             "a process that ends in OnActivate fails the launch",
-            |seen| refused(seen, &["the process ended with"]),
+            |seen| refused(seen, &["the process ended: "]),
         )],
     ),
     scenario(

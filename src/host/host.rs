@@ -16,7 +16,8 @@ use super::{HookLine, HostBuilder, Trace, TraceError, TraceLayer};
 use crate::api::ApiServer;
 use crate::api::mock::Unverified;
 use crate::supervisor::{
-    Environment, EnvironmentError, FireError, Fired, HttpFront, HttpFrontError, PluginState,
+    Environment, EnvironmentError, FireError, Fired, HttpFront, HttpFrontError, Level, LogRecord,
+    LogSink, PluginState, Stream,
 };
 
 /// Replies over HTTP that are under way when the host stops have this long.
@@ -135,7 +136,46 @@ impl Host {
             (id, launched.map(|_| ()).map_err(|error| error.to_string()))
         });
         host.launched = join_all(launches).await;
+        host.tell(&builder.log);
         Ok(host)
+    }
+
+    /// Puts into the log what becomes of a plugin after its first launch: it fails, it runs again,
+    /// it is given up.
+    fn tell(&self, log: &LogSink) {
+        for id in self.environment.ids() {
+            let Some(mut states) = self.environment.states(&id) else { continue };
+            let (environment, ended) = (self.environment.clone(), self.ended.clone());
+            let log = Arc::clone(log);
+            states.mark_unchanged();
+            self.followers.spawn(async move {
+                let mut failed = false;
+                while let Some(Ok(())) = ended.run_until_cancelled(states.changed()).await {
+                    let state = *states.borrow_and_update();
+                    let error = environment.last_error(&id);
+                    let told = match (state, error) {
+                        (PluginState::Running, _) if std::mem::take(&mut failed) => {
+                            Some((Level::Info, "it runs again".to_owned()))
+                        }
+                        (PluginState::FailedToStayRunning, Some(error)) => Some((
+                            Level::Error,
+                            format!("{error}; it failed too often and is not started again"),
+                        )),
+                        (PluginState::FailedToStart, Some(error)) => Some((Level::Error, error)),
+                        (PluginState::Stopping, Some(error)) => {
+                            failed = true;
+                            Some((Level::Error, format!("it failed: {error}")))
+                        }
+                        _ => None,
+                    };
+                    if let Some((level, message)) = told {
+                        let (plugin_id, fields) = (id.clone(), serde_json::Map::new());
+                        let stream = Stream::Stderr;
+                        log(LogRecord { plugin_id, stream, level, message, fields });
+                    }
+                }
+            });
+        }
     }
 
     /// Writes the plugins' events to the trace.

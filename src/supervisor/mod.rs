@@ -32,7 +32,7 @@ mod serve_http;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -148,6 +148,8 @@ impl Supervisor {
             kill: CancellationToken::new(),
             stopping: CancellationToken::new(),
             gone: CancellationToken::new(),
+            crashed: CancellationToken::new(),
+            why: OnceLock::new(),
             phase: watch::Sender::new(Phase::Idle),
             ended: watch::Sender::new(None),
             events: config.events.clone().unwrap_or_default(),
@@ -221,6 +223,12 @@ impl Supervisor {
     pub async fn shutdown(&self) -> Ended {
         self.controls.stop.cancel();
         self.ended().await
+    }
+
+    /// The same; the reason stands in the event [`EventKind::Stopping`].
+    pub(super) async fn shutdown_because(&self, why: &str) -> Ended {
+        let _ = self.controls.why.set(why.to_owned());
+        self.shutdown().await
     }
 
     /// Kills the plugin at once, without `OnDeactivate` or SIGTERM, and waits until nothing is left.

@@ -106,7 +106,7 @@ impl Supervisor {
         Ended { exit: None }
     }
 
-    pub(crate) async fn shutdown(&self) -> Ended {
+    pub(crate) async fn shutdown_because(&self, _why: &str) -> Ended {
         shuttle::future::yield_now().await;
         self.end();
         self.ended().await
