@@ -291,6 +291,24 @@ fn broken_expectations_of_mocks_are_told_at_the_end() {
     assert!(seen.contains("GetUser"), "{seen}");
 }
 
+#[test]
+fn a_crash_is_told_and_so_is_the_new_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = bundle(folder.path(), "moderator", MODERATOR);
+    let lines = folder.path().join("events.jsonl");
+    let mut run = Run::start(&[dir.to_str().unwrap(), "--events", lines.to_str().unwrap()]);
+    run.line("active at http://");
+    let spawned = events(&lines).into_iter().find(|event| event.name == "spawned").unwrap();
+    common::signal(u32::try_from(spawned.detail["pid"].as_u64().unwrap()).unwrap(), Signal::KILL);
+    run.line("it failed: the process ended by itself: killed by signal 9 (SIGKILL)");
+    run.line("it runs again");
+    run.type_line("restart com.example.nobody");
+    run.line("there is no plugin com.example.nobody; there are: com.mattermost.fake-moderator");
+    run.type_line("quit");
+    let (status, seen) = run.end();
+    assert!(status.success(), "{seen}");
+}
+
 /// A plugin that does not leave holds the first signal up; the second one does not wait.
 #[test]
 fn a_second_signal_stops_at_once() {

@@ -44,7 +44,10 @@ pub(super) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     let host = tokio::select! {
         host = starting => host?,
         // Dropped, what was started is undone.
-        () = interrupts.next() => return Ok(ExitCode::SUCCESS),
+        () = interrupts.next() => {
+            trace.finish()?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     let mut failed = false;
     for (id, launched) in host.launched() {

@@ -23,7 +23,8 @@ use crate::supervisor::{
 /// Replies over HTTP that are under way when the host stops have this long.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Plugins, an API behind them, and HTTP in front of them.
+/// Plugins, an API behind them, and HTTP in front of them. Dropped, it stops in the background;
+/// [`stop`](Self::stop) waits for it.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -321,6 +322,13 @@ impl Host {
         self.followers.wait().await;
         self.trace.finish()?;
         Ok(self.answering.verify()?)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // The tasks that follow the plugins keep them alive.
+        self.ended.cancel();
     }
 }
 
