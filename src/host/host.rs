@@ -16,8 +16,8 @@ use super::{HookLine, HostBuilder, Trace, TraceError, TraceLayer};
 use crate::api::ApiServer;
 use crate::api::mock::Unverified;
 use crate::supervisor::{
-    Environment, EnvironmentError, FireError, Fired, HttpFront, HttpFrontError, Level, LogRecord,
-    LogSink, PluginState, Stream,
+    Environment, EnvironmentError, EventKind, FireError, Fired, HttpFront, HttpFrontError, Level,
+    LogRecord, LogSink, PluginState, STOP_ASKED, Stream,
 };
 
 /// Replies over HTTP that are under way when the host stops have this long.
@@ -145,34 +145,22 @@ impl Host {
     /// it is given up.
     fn tell(&self, log: &LogSink) {
         for id in self.environment.ids() {
+            let Some(events) = self.environment.events(&id) else { continue };
             let Some(mut states) = self.environment.states(&id) else { continue };
-            let (environment, ended) = (self.environment.clone(), self.ended.clone());
-            let log = Arc::clone(log);
+            // Of the first launch everybody has heard.
+            let (mut reader, known) = (events.reader(), events.events().len());
             states.mark_unchanged();
+            let ended = self.ended.clone();
+            let mut teller = Teller { id, log: Arc::clone(log), fails: None, failed: false };
             self.followers.spawn(async move {
-                let mut failed = false;
-                while let Some(Ok(())) = ended.run_until_cancelled(states.changed()).await {
-                    let state = *states.borrow_and_update();
-                    let error = environment.last_error(&id);
-                    let told = match (state, error) {
-                        (PluginState::Running, _) if std::mem::take(&mut failed) => {
-                            Some((Level::Info, "it runs again".to_owned()))
-                        }
-                        (PluginState::FailedToStayRunning, Some(error)) => Some((
-                            Level::Error,
-                            format!("{error}; it failed too often and is not started again"),
-                        )),
-                        (PluginState::FailedToStart, Some(error)) => Some((Level::Error, error)),
-                        (PluginState::Stopping, Some(error)) => {
-                            failed = true;
-                            Some((Level::Error, format!("it failed: {error}")))
-                        }
-                        _ => None,
-                    };
-                    if let Some((level, message)) = told {
-                        let (plugin_id, fields) = (id.clone(), serde_json::Map::new());
-                        let stream = Stream::Stderr;
-                        log(LogRecord { plugin_id, stream, level, message, fields });
+                for _ in 0..known {
+                    let _ = reader.next().await;
+                }
+                loop {
+                    tokio::select! {
+                        event = reader.next() => teller.hear(&event.kind),
+                        Ok(()) = states.changed() => teller.see(*states.borrow_and_update()),
+                        () = ended.cancelled() => return,
                     }
                 }
             });
@@ -329,6 +317,58 @@ impl Drop for Host {
     fn drop(&mut self) {
         // The tasks that follow the plugins keep them alive.
         self.ended.cancel();
+    }
+}
+
+/// Tells of one plugin.
+struct Teller {
+    id: String,
+    log: LogSink,
+    /// Why its present life comes to an end by itself.
+    fails: Option<String>,
+    /// Its last life has failed.
+    failed: bool,
+}
+
+impl Teller {
+    fn hear(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::Stopping { reason } if reason != STOP_ASKED => {
+                self.fails = Some(reason.clone());
+            }
+            EventKind::Exited { report } => {
+                if let Some(reason) = self.fails.take() {
+                    self.fail(&format!("{reason}; its process ended: {report}"));
+                }
+            }
+            EventKind::Ended => {
+                if let Some(reason) = self.fails.take() {
+                    self.fail(&reason);
+                }
+            }
+            EventKind::Active if std::mem::take(&mut self.failed) => {
+                self.say(Level::Info, "it runs again".to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    fn fail(&mut self, reason: &str) {
+        self.failed = true;
+        self.say(Level::Error, format!("it failed: {reason}"));
+    }
+
+    /// Both of these states are the last until somebody starts the plugin.
+    fn see(&mut self, state: PluginState) {
+        if matches!(state, PluginState::FailedToStayRunning | PluginState::FailedToStart) {
+            let message = "it is not started again by itself; `restart` and changes do";
+            self.say(Level::Error, message.to_owned());
+        }
+    }
+
+    fn say(&self, level: Level, message: String) {
+        let (plugin_id, fields) = (self.id.clone(), serde_json::Map::new());
+        (self.log)(LogRecord { plugin_id, stream: Stream::Stderr, level, message, fields });
     }
 }
 

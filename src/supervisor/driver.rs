@@ -27,6 +27,9 @@ use crate::api::{ApiServer, ApiToken, ListenError, TOKEN_VARIABLE};
 /// end of the pipe and of the connection is closed.
 const SETTLE: Duration = Duration::from_millis(250);
 
+/// Why most lives end.
+pub(crate) const STOP_ASKED: &str = "a stop was asked for";
+
 /// What the handles of a life share with its driver.
 #[derive(Debug)]
 pub(super) struct Controls {
@@ -189,7 +192,7 @@ impl Driver {
             let reason = match (ending, &self.failure) {
                 (Ending::Stopped, _) => match self.controls.why.get() {
                     Some(why) => why.clone(),
-                    None => "a stop was asked for".to_owned(),
+                    None => STOP_ASKED.to_owned(),
                 },
                 (Ending::Crashed, _) => "the process exited by itself".to_owned(),
                 (Ending::ExitedDuring(phase), None) => format!("the process exited while {phase}"),

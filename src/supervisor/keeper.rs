@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{LaunchError, RestartPolicy, Strikes, Supervisor, SupervisorBuilder, Verdict};
+use super::{
+    LaunchError, RestartPolicy, STOP_ASKED, Strikes, Supervisor, SupervisorBuilder, Verdict,
+};
 use crate::sync::{Arc, AsyncMutex, JoinHandle, sleep, spawn, watch, watched};
 
 /// The state of a plugin, with the numbers of `PluginStatus.state`.
@@ -248,7 +250,7 @@ async fn keep(
     loop {
         let Some(failure) = stop.run_until_cancelled(failure(&plugin, options.interval)).await
         else {
-            return shared.end(&plugin, PluginState::NotRunning, "a stop was asked for").await;
+            return shared.end(&plugin, PluginState::NotRunning, STOP_ASKED).await;
         };
         tracing::warn!(plugin_id = plugin.id(), failure, "the plugin failed");
         shared.error.send_replace(Some(failure.clone()));

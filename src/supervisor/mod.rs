@@ -66,6 +66,7 @@ pub use serve_http::{
     CHUNK_BYTES, ReplyBody, ReplyPart, ServeHttpError, ServeHttpReply, http_headers,
 };
 
+pub(crate) use driver::STOP_ASKED;
 use driver::{Controls, Driver};
 use lifecycle::{Ending, Phase};
 use plan::Plan;

@@ -25,6 +25,9 @@ pub(crate) fn record(log: &EventLog, pid: u32) {
     log.record(EventKind::Spawned { pid });
 }
 
+/// The reason of a stop; nobody reads it here.
+pub(crate) const STOP_ASKED: &str = "a stop was asked for";
+
 /// The launch was stopped.
 #[derive(Debug)]
 pub(crate) struct LaunchError;
