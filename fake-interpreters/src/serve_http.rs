@@ -30,7 +30,7 @@ pub(crate) async fn serve(
 ) -> HttpReplies {
     let (sender, receiver) = mpsc::channel(1);
     let record = HttpRecord::begin(&life.report);
-    let request = HttpRequest::new(messages, record.clone());
+    let request = HttpRequest::new(messages, sender.downgrade(), record.clone());
     let sender = HttpSender { messages: sender, record };
     tokio::spawn(HttpCall { life, hook, request, sender }.run());
     replies(receiver).await
