@@ -83,7 +83,7 @@ async fn a_plugin_that_dies_in_a_filter_lets_it_pass_at_once() {
     let world = active("MessageWillBePosted", &answers).await;
     let start = Instant::now();
     let chained = soon(world.plugins.dispatch().message_will_be_posted(posted("x"))).await;
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     let failed: Vec<_> = chained.failures().map(|asked| asked.plugin_id.clone()).collect();
     assert_eq!(failed, [id("a")]);
     assert_eq!(chained.passed().unwrap().message, "from b");
