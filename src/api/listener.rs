@@ -12,6 +12,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::callers::Peer;
 use super::token::TokenError;
+use crate::remedy::remedy;
 
 /// The socket's name.
 ///
@@ -42,7 +43,8 @@ impl Default for Listen {
 pub enum ListenError {
     /// The address is taken, not ours, or not allowed.
     #[error(
-        "the API server cannot listen on {address}: {source}; choose another address, or port 0 for a free port"
+        "the API server cannot listen on {address}: {source}; {}",
+        remedy(source, "choose another address, or port 0 for a free port")
     )]
     Tcp {
         /// The address asked for.
@@ -51,7 +53,11 @@ pub enum ListenError {
         source: io::Error,
     },
     /// The folder or the socket cannot be made.
-    #[error("the API server cannot listen on a Unix socket in {}: {source}; set TMPDIR to a writable folder with a short path (a socket's path has at most 107 bytes)", folder.display())]
+    #[error(
+        "the API server cannot listen on a Unix socket in {}: {source}; {}",
+        folder.display(),
+        remedy(source, "set TMPDIR to a writable folder with a short path (a socket's path has at most 107 bytes)")
+    )]
     Unix {
         /// The folder for the socket.
         folder: PathBuf,

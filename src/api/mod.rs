@@ -47,6 +47,7 @@ mod listener;
 pub mod mock;
 mod overlay;
 mod owners;
+pub(crate) mod pause;
 mod plugin_api;
 mod preface;
 mod recording;

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod coverage;
+mod out;
 mod run;
 mod serve;
 
@@ -52,11 +53,11 @@ pub(crate) fn main() -> ExitCode {
             Command::Coverage(arguments) => coverage::coverage(&arguments).await,
         }
     });
-    done.unwrap_or_else(|error| fail(&*error))
+    out::finish(done.unwrap_or_else(|error| fail(&*error)))
 }
 
 fn fail(error: &dyn Display) -> ExitCode {
-    eprintln!("error: {error}");
+    out::complain(&format!("error: {error}"));
     ExitCode::from(UNUSABLE)
 }
 
@@ -69,7 +70,7 @@ fn interpreter() -> Result<std::path::PathBuf, Failure> {
 fn bundle(arguments: &BundleArguments) -> Result<ExitCode, Failure> {
     let (Some(name), Some(out)) = (&arguments.interpreter, &arguments.out) else {
         for character in CHARACTERS {
-            println!("{:<24} {}", character.name, character.summary);
+            out::say(&format!("{:<24} {}", character.name, character.summary));
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -77,6 +78,6 @@ fn bundle(arguments: &BundleArguments) -> Result<ExitCode, Failure> {
         format!("--interpreter: {error} (`plugin-conformance bundle` lists them all)")
     })?;
     let bundle = Bundle::of_character(out, character, &Interpreter::Copy(interpreter()?))?;
-    println!("{} in {}", bundle.id, bundle.dir.display());
+    out::say(&format!("{} in {}", bundle.id, bundle.dir.display()));
     Ok(ExitCode::SUCCESS)
 }
