@@ -51,9 +51,10 @@ async fn launches_without_file_descriptors_fail_and_say_so() {
     if !is_again() {
         return passes_again(&mut again("launches_without_file_descriptors_fail_and_say_so")).await;
     }
-    let plugin = Plugin::of("no-api");
     let timeouts = Timeouts { reap: Duration::from_millis(300), ..quick_stop() };
-    for unix in [false, true] {
+    // The second one calls the API before its handshake.
+    for (character, unix) in [("no-api", true), ("well-behaved", false)] {
+        let plugin = Plugin::of(character);
         let mut builder = plugin.builder().timeouts(timeouts);
         if unix {
             builder = builder.api_on_unix_socket();

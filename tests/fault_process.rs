@@ -85,6 +85,8 @@ async fn a_fork_with_every_socket_of_the_plugin_holds_up_no_stop() {
                 assert_eq!(report.failures, [""; 0], "{kind}");
                 let grandchild = report.grandchildren[0];
                 assert!(alive(grandchild), "{kind}");
+                let is_child = parent(grandchild) == supervisor.pid();
+                assert_eq!(is_child, !kind.contains("double_fork"), "{kind}");
                 let held = sockets(grandchild);
                 assert!(held >= 3, "{kind}: it holds {held} sockets");
 
@@ -101,6 +103,12 @@ async fn a_fork_with_every_socket_of_the_plugin_holds_up_no_stop() {
         }
     }
     futures::future::join_all(lives).await;
+}
+
+fn parent(pid: u32) -> u32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(") ").unwrap();
+    rest.split(' ').nth(1).unwrap().parse().unwrap()
 }
 
 fn sockets(pid: u32) -> usize {
