@@ -1,25 +1,17 @@
 //! Where the API server listens.
 
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use rustix::net::Shutdown;
-use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::callers::Peer;
+use super::socket_folder::SocketFolder;
 use super::token::TokenError;
 use crate::remedy::remedy;
-
-/// The socket's name.
-///
-/// grpc's C core, and so grpcio, sends the percent-encoded path of a socket as `:authority`. There
-/// the h2 library allows `%` only before an `@`, and refuses the call otherwise; so the path must
-/// have an `@` and what follows it must be a host name.
-const SOCKET: &str = "api@localhost";
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +67,7 @@ pub(super) enum Listener {
     Unix {
         listener: UnixListener,
         /// Removed with its socket when the listener is dropped.
-        _folder: TempDir,
+        _folder: SocketFolder,
     },
 }
 
@@ -103,11 +95,8 @@ impl Listener {
 
     fn bind_unix(parent: &Path) -> io::Result<(Self, String)> {
         let parent = std::path::absolute(parent)?;
-        let folder = tempfile::Builder::new()
-            .prefix("mm-plugin-api-")
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(parent)?;
-        let path = folder.path().join(SOCKET);
+        let folder = SocketFolder::make(&parent)?;
+        let path = folder.socket();
         let listener = UnixListener::bind(&path)?;
         let target = format!("unix://{}", path.display());
         Ok((Self::Unix { listener, _folder: folder }, target))

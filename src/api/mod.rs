@@ -55,6 +55,7 @@ mod request;
 mod server;
 mod service;
 pub(crate) mod shown;
+mod socket_folder;
 pub(crate) mod tasks;
 mod token;
 
