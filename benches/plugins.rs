@@ -165,8 +165,9 @@ fn compare_footprints() {
         ] {
             let unit = if what == "resident memory" { "KiB" } else { "" };
             let bare = Quartiles::of(&of(&bare, part)).median;
-            let name = format!("plugins/{count}, {what} of each (by hand {bare:.1})");
-            Figure::value(&name, unit, &of(&ours, part)).tell();
+            let name = format!("plugins/{count}, {what} of each");
+            let figure = Figure::value(&name, unit, &of(&ours, part));
+            figure.beside(format!("by hand {bare:.1}")).tell();
         }
     }
 }

@@ -78,6 +78,12 @@ impl Figure {
         Self { wanted, ..self }
     }
 
+    /// What is to be read beside the number. Names stay the same from run to run; this need not.
+    #[must_use]
+    pub fn beside(self, absolute: String) -> Self {
+        Self { absolute, ..self }
+    }
+
     /// Prints the line, and puts it into `target/bench-ratios.json` in place of an earlier one.
     pub fn tell(self) {
         let Quartiles { lower, median, upper } = Quartiles::of(&self.values);
