@@ -5,6 +5,7 @@ mod check;
 mod coverage;
 mod run;
 mod serve;
+mod stress;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -50,6 +51,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Serve(arguments) => serve::serve(arguments).await,
             Command::Run(arguments) => run::run(arguments).await,
             Command::Coverage(arguments) => coverage::coverage(&arguments).await,
+            Command::Stress(arguments) => stress::stress(arguments).await,
         }
     });
     done.unwrap_or_else(|error| fail(&*error))

@@ -24,6 +24,7 @@ mod report;
 mod rpcs;
 pub mod saboteurs;
 mod scenarios;
+pub mod stress;
 mod subject;
 
 pub use bundle::{Bundle, BundleError, Interpreter};

@@ -1,0 +1,133 @@
+//! What a stress run may do with a character, and what it expects of it.
+
+use std::time::Duration;
+
+use fake_interpreters::characters::{Character, UnknownCharacter};
+
+use super::plan::Ending;
+use crate::supervisor::Timeouts;
+
+/// A character on the stage of a stress run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Role {
+    /// The character's name.
+    pub name: &'static str,
+    /// Whether its launch succeeds; `None` if either may come.
+    pub launches: Option<bool>,
+    /// Whether the names of its life events come in the same order each time. Where a process dies
+    /// while it is being talked to, the kernel decides what is heard first.
+    pub ordered: bool,
+    /// It implements the unary hooks.
+    pub hooks: bool,
+    /// It answers HTTP.
+    pub http: bool,
+    /// How its lives may end.
+    pub endings: &'static [Ending],
+    /// What of the limits is short, because it is let elapse.
+    limits: fn(&mut Timeouts),
+}
+
+const ANY: &[Ending] = &[
+    Ending::Stop,
+    Ending::TwoStops,
+    Ending::Kill,
+    Ending::Crash,
+    Ending::Drop,
+    Ending::KillInStop,
+    Ending::CrashInStop,
+    Ending::CutLaunch,
+];
+const ACTIVE: &[Ending] =
+    &[Ending::Stop, Ending::TwoStops, Ending::Kill, Ending::Crash, Ending::Drop];
+const ITSELF: &[Ending] = &[Ending::ByItself];
+
+const fn good(name: &'static str) -> Role {
+    let limits = |_: &mut Timeouts| ();
+    Role {
+        name,
+        launches: Some(true),
+        ordered: true,
+        hooks: false,
+        http: false,
+        endings: ANY,
+        limits,
+    }
+}
+
+const fn refused(name: &'static str) -> Role {
+    Role { launches: Some(false), endings: ITSELF, ..good(name) }
+}
+
+const SHORT: Duration = Duration::from_millis(200);
+
+/// The characters of a stress run. The first ones make the greater part of an ordinary run.
+pub static ROLES: &[Role] = &[
+    good("well-behaved"),
+    Role { hooks: true, ..good("every-hook") },
+    Role { http: true, ..good("http-app") },
+    good("unix-hooks"),
+    good("calls-while-stopping"),
+    good("leaks-open-call"),
+    Role { endings: ACTIVE, ordered: false, ..good("controller-exits") },
+    Role { hooks: true, endings: ACTIVE, ..good("hang-in-hook") },
+    Role { endings: ACTIVE, ..good("grandchild-new-session") },
+    Role { endings: ITSELF, ..good("crash-in-hook") },
+    refused("error-in-on-activate"),
+    refused("crash-in-on-activate"),
+    Role { ordered: false, ..refused("crash-after-handshake") },
+    Role { launches: None, ordered: false, endings: ITSELF, ..good("crash-later") },
+    refused("garbage-handshake"),
+    Role { endings: ACTIVE, limits: |limits| limits.grace = SHORT, ..good("ignores-sigterm") },
+    Role {
+        endings: ACTIVE,
+        limits: |limits| limits.deactivate = SHORT,
+        ..good("hang-in-on-deactivate")
+    },
+    Role { endings: ACTIVE, ..good("every-rpc") },
+];
+
+/// Why a character cannot take part.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RoleError {
+    /// There is none of this name.
+    #[error(transparent)]
+    Unknown(#[from] UnknownCharacter),
+    /// There is, but stress does not know what to expect of it.
+    #[error("{name} has no part in a stress run; these have: {}", names())]
+    NoPart {
+        /// The character.
+        name: String,
+    },
+}
+
+fn names() -> String {
+    ROLES.iter().map(|role| role.name).collect::<Vec<_>>().join(", ")
+}
+
+impl Role {
+    /// The role of this character.
+    ///
+    /// # Errors
+    /// There is no such character (the error suggests one), or it has no role.
+    pub fn by_name(name: &str) -> Result<&'static Self, RoleError> {
+        Character::by_name(name)?;
+        let found = ROLES.iter().find(|role| role.name == name);
+        found.ok_or_else(|| RoleError::NoPart { name: name.to_owned() })
+    }
+
+    /// Long where a busy machine must not decide, short where the character lets a limit elapse.
+    pub fn timeouts(&self) -> Timeouts {
+        let mut limits = Timeouts {
+            handshake: Duration::from_secs(20),
+            connect: Duration::from_secs(20),
+            health: Duration::from_secs(20),
+            controller: Duration::from_secs(10),
+            leave: Duration::from_secs(10),
+            grace: Duration::from_secs(10),
+            api_drain: Duration::from_millis(300),
+            ..Timeouts::default()
+        };
+        (self.limits)(&mut limits);
+        limits
+    }
+}
