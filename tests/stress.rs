@@ -50,7 +50,9 @@ async fn the_same_seed_gives_the_same_decisions_and_the_same_order() {
 }
 
 /// A fault in a well-behaved plugin's life: what is found.
-async fn found(fault: impl Fn(&mut plugin_conformance::conformance::stress::Lived) + Send + Sync + 'static) -> Summary {
+async fn found(
+    fault: impl Fn(&mut plugin_conformance::conformance::stress::Lived) + Send + Sync + 'static,
+) -> Summary {
     let mut stress = stress(1, 8);
     stress.plugins = 1;
     stress.roles = vec![Role::by_name("well-behaved").unwrap()];
