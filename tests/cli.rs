@@ -52,6 +52,7 @@ fn help_teaches() {
         insta::assert_snapshot!("help_check_plugin", seen(&["check", "plugin", "--help"]));
         insta::assert_snapshot!("help_bundle", seen(&["bundle", "--help"]));
         insta::assert_snapshot!("help_serve", seen(&["serve", "--help"]));
+        insta::assert_snapshot!("help_run", seen(&["run", "--help"]));
         insta::assert_snapshot!("interpreters", seen(&["bundle"]));
     });
 }

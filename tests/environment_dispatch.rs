@@ -252,3 +252,64 @@ async fn for_each_stops_when_it_is_told_to() {
     assert!(dispatch.for_each_implementing("UserWillLogIn", |_, _| async { false }).await);
     soon(world.plugins.shutdown()).await;
 }
+
+/// What a plugin was asked last, decoded.
+fn asked<Q: plugin_proto::prost::Message + Default>(world: &World, name: &str) -> Q {
+    let report = world.report(name);
+    let call = report.hook_calls.last().expect("it was asked");
+    Q::decode(&*hex::decode(call.request_hex.as_ref().unwrap()).unwrap()).unwrap()
+}
+
+/// Each filter is shown what the one before it made of the thing.
+#[tokio::test]
+async fn each_filter_is_shown_what_the_one_before_left() {
+    let from_a = || v1::Post { message: "from a".into(), ..Default::default() };
+
+    let answers = [("a", "answer: {modified_post: {message: from a}}"), ("b", "")];
+    let world = active("MessageWillBePosted", &answers).await;
+    let chained = soon(world.plugins.dispatch().message_will_be_posted(posted("x"))).await;
+    assert_eq!(chained.passed(), Some(from_a()));
+    let request: v1::MessageWillBePostedRequest = asked(&world, "b");
+    assert_eq!(request.post, Some(from_a()));
+    soon(world.plugins.shutdown()).await;
+
+    let world = active("MessageWillBeUpdated", &answers).await;
+    let old = v1::Post { message: "old".into(), ..Default::default() };
+    let request = v1::MessageWillBeUpdatedRequest {
+        new_post: Some(v1::Post { message: "new".into(), ..Default::default() }),
+        old_post: Some(old.clone()),
+        ..Default::default()
+    };
+    let chained = soon(world.plugins.dispatch().message_will_be_updated(request)).await;
+    assert_eq!(chained.passed(), Some(from_a()));
+    let request: v1::MessageWillBeUpdatedRequest = asked(&world, "b");
+    assert_eq!((request.new_post, request.old_post), (Some(from_a()), Some(old)));
+    soon(world.plugins.shutdown()).await;
+
+    let answers = [("a", "answer: {posts: [{message: from a}]}"), ("b", "")];
+    let world = active("MessagesWillBeConsumed", &answers).await;
+    let request = v1::MessagesWillBeConsumedRequest {
+        posts: vec![v1::Post::default(), v1::Post::default()],
+        ..Default::default()
+    };
+    let chained = soon(world.plugins.dispatch().messages_will_be_consumed(request)).await;
+    assert_eq!(chained.passed(), Some(vec![from_a()]));
+    let request: v1::MessagesWillBeConsumedRequest = asked(&world, "b");
+    assert_eq!(request.posts, [from_a()]);
+    soon(world.plugins.shutdown()).await;
+
+    let answers = [("a", "answer: {modified_notification: {message: from a}}"), ("b", "")];
+    let world = active("NotificationWillBePushed", &answers).await;
+    let notification = v1::PushNotification { message: "from a".into(), ..Default::default() };
+    let request = v1::NotificationWillBePushedRequest {
+        push_notification: Some(v1::PushNotification { message: "x".into(), ..Default::default() }),
+        user_id: "user".into(),
+        ..Default::default()
+    };
+    let chained = soon(world.plugins.dispatch().notification_will_be_pushed(request)).await;
+    assert_eq!(chained.passed(), Some(notification.clone()));
+    let request: v1::NotificationWillBePushedRequest = asked(&world, "b");
+    assert_eq!(request.push_notification, Some(notification));
+    assert_eq!(request.user_id, "user");
+    soon(world.plugins.shutdown()).await;
+}

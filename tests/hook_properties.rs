@@ -26,7 +26,7 @@ use plugin_conformance::supervisor::{
 use plugin_proto::prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, ReflectMessage as _, SerializeOptions, Value as Field,
 };
-use plugin_proto::{Method, Service, redact};
+use plugin_proto::{Method, REDACTED, Service, redact};
 use proptest::prelude::any;
 use prost::Message as _;
 use serde_json::{Value, json};
@@ -80,6 +80,21 @@ fn field_json(message: &DynamicMessage, name: &str) -> Option<Value> {
     })
 }
 
+/// Redacted bytes are shown as what they say, not in base64.
+fn in_words(json: Value) -> Value {
+    match json {
+        Value::String(text) if text == REDACTED_BASE64 => REDACTED.into(),
+        Value::Array(items) => items.into_iter().map(in_words).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, in_words(value))).collect()
+        }
+        other => other,
+    }
+}
+
+/// [`REDACTED`] in base64.
+const REDACTED_BASE64: &str = "KHJlZGFjdGVkKQ==";
+
 /// As people see it: without secrets.
 fn message_json(message: &DynamicMessage) -> Value {
     let mut message = message.clone();
@@ -87,8 +102,11 @@ fn message_json(message: &DynamicMessage) -> Value {
     let options =
         SerializeOptions::new().use_proto_field_name(true).stringify_64_bit_integers(false);
     let json = message.serialize_with_options(serde_json::value::Serializer, &options);
-    // A number that is none has no JSON.
-    json.unwrap_or_else(|error| Value::String(format!("a message without JSON: {error}")))
+    match json {
+        Ok(json) => in_words(json),
+        // A number that is none has no JSON.
+        Err(error) => Value::String(format!("a message without JSON: {error}")),
+    }
 }
 
 fn text(message: &DynamicMessage, name: &str) -> String {

@@ -360,7 +360,7 @@ async fn hooks_are_fired_by_name_and_json() {
     assert_eq!(fired.to_string(), "MessageWillBePosted: rejected: no swearing");
     let fired = peer.hooks.fire_json("UserWillLogIn", &json!({})).await.unwrap();
     let text = fired.to_string();
-    assert_eq!(text, "UserWillLogIn: unchanged (the plugin does not implement it)");
+    assert_eq!(text, "UserWillLogIn: allowed (the plugin does not implement it)");
 
     let unknown = peer.hooks.fire_json("MessageWillBePost", &json!({})).await.unwrap_err();
     assert!(matches!(unknown, FireError::Unknown { .. }));

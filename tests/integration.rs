@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{Plugin, alive, quick_stop, soon, until};
+use fake_interpreters::report::Report;
 use http_body_util::{BodyExt as _, Empty, Full};
 use plugin_conformance::supervisor::{
     Environment, Hooks, KeeperOptions, RestartPolicy, ServeHttpReply, Supervisor,
@@ -132,7 +133,8 @@ async fn i_8_to_i_14_serve_http() {
     let seen = soon(hooks.serve_http(asked, Empty::new())).await.unwrap();
     let seen = Reply::of(seen).await;
     assert_eq!(seen.status, 200);
-    let report = plugin.report_where(|report| report.http.len() == 4).await;
+    let has_fourth = |report: &Report| report.http.get(3).is_some_and(|it| it.init.is_some());
+    let report = plugin.report_where(has_fourth).await;
     let init = report.http[3].init.as_ref().unwrap();
     let keys = init["headers"].as_array().unwrap().iter().map(|header| header["key"].as_str());
     assert_eq!(keys.collect::<Vec<_>>(), [Some("X-Test-Header"), Some("Authorization")]);
@@ -223,4 +225,28 @@ async fn i_20_a_crash_and_a_restart() {
     soon(plugins.health_check(id)).await.unwrap();
     assert!(plugins.is_active(id));
     soon(plugins.shutdown()).await;
+}
+
+/// An upload that a plugin does not read fills its connection's window; hooks and health go on.
+#[tokio::test]
+async fn an_upload_that_is_not_read_holds_up_no_hook() {
+    let plugin = Plugin::good(
+        "MessageHasBeenPosted, ServeHTTP",
+        "on:\n  ServeHTTP:\n    - reply: {read: none, body: early, flush: true, end: hang}\n",
+    );
+    let supervisor = soon(plugin.alone().launch()).await.unwrap();
+    let hooks = supervisor.hooks().clone().with_deadline(Duration::from_secs(5));
+    let mut uploads = Vec::new();
+    for _ in 0..3 {
+        let upload = Full::new(Bytes::from(vec![b'x'; 4 << 20]));
+        let reply = soon(hooks.serve_http(request("POST", "/", &[]), upload)).await.unwrap();
+        uploads.push(reply);
+    }
+    let post = v1::Post { message: "x".repeat(1 << 20), ..Default::default() };
+    let posted = v1::MessageHasBeenPostedRequest { post: Some(post), ..Default::default() };
+    let outcome = soon(hooks.message_has_been_posted(posted)).await;
+    assert!(outcome.is_answered(), "{outcome:?}");
+    soon(supervisor.health_check()).await.unwrap();
+    drop(uploads);
+    soon(supervisor.shutdown()).await;
 }

@@ -169,9 +169,9 @@ fn a_plugin_lives_on_a_laptop() {
     run.type_line("hooks");
     run.line(&format!("{id}  MessageWillBePosted OnActivate OnDeactivate ServeHTTP"));
     run.type_line("MessageWillBePost {}");
-    run.line("there is no hook MessageWillBePost");
+    run.line("there is no hook \"MessageWillBePost\"; did you mean MessageWillBePosted?");
     run.type_line("UserWillLogIn {}");
-    run.line("UserWillLogIn: unchanged (the plugin does not implement it)");
+    run.line("UserWillLogIn: allowed (the plugin does not implement it)");
     run.type_line("status");
     run.line(&format!("{id}  running"));
     run.type_line("restart");
@@ -289,6 +289,26 @@ fn broken_expectations_of_mocks_are_told_at_the_end() {
     let (status, seen) = run.end();
     assert_eq!(status.code(), Some(1), "{seen}");
     assert!(seen.contains("GetUser"), "{seen}");
+}
+
+#[test]
+fn a_crash_is_told_and_so_is_the_new_life() {
+    let folder = tempfile::tempdir().unwrap();
+    let dir = bundle(folder.path(), "moderator", MODERATOR);
+    let lines = folder.path().join("events.jsonl");
+    let mut run = Run::start(&[dir.to_str().unwrap(), "--events", lines.to_str().unwrap()]);
+    run.line("active at http://");
+    let spawned = events(&lines).into_iter().find(|event| event.name == "spawned").unwrap();
+    common::signal(u32::try_from(spawned.detail["pid"].as_u64().unwrap()).unwrap(), Signal::KILL);
+    run.line(
+        "error it failed: the process exited by itself; its process ended: killed by signal 9",
+    );
+    run.line("it runs again");
+    run.type_line("restart com.example.nobody");
+    run.line("there is no plugin com.example.nobody; there are: com.mattermost.fake-moderator");
+    run.type_line("quit");
+    let (status, seen) = run.end();
+    assert!(status.success(), "{seen}");
 }
 
 /// A plugin that does not leave holds the first signal up; the second one does not wait.

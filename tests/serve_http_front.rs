@@ -384,6 +384,27 @@ async fn what_goes_wrong_before_the_headers_is_answered() {
             let answer = ask(http, front.address(), request("GET", "/", full(""))).await;
             assert_eq!(answer.status().as_u16(), expected, "{code}");
         }
+        // A first message that is not as long as it says: nothing is out yet. The connection is as
+        // good as before.
+        for body in ["012", "0123456789"] {
+            let peer = peer(move |mut exchange: Exchange| async move {
+                exchange.read().await;
+                let promised = head(200, &[("Content-Length", "5")]);
+                exchange.send(last(with(promised, body))).await;
+            })
+            .await;
+            let front = front(&peer).await;
+            let mut client = Client::connect(http, front.address()).await;
+            for _ in 0..2 {
+                let mut asked = request("GET", "/", full(""));
+                if http == Http::Two {
+                    asked.headers_mut().remove("host");
+                }
+                let answer = soon(client.send(asked)).await.unwrap();
+                assert_eq!(answer.status(), StatusCode::BAD_GATEWAY, "{http:?} {body}");
+                soon(answer.into_body().collect()).await.unwrap();
+            }
+        }
         let peer = peer(|mut exchange: Exchange| async move {
             exchange.read().await;
             exchange.fail(Status::unknown("inside")).await;

@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use futures::FutureExt as _;
+use futures::stream::{FuturesUnordered, StreamExt as _};
 use plugin_conformance::api::mock::MockFile;
 use plugin_conformance::host::{Answers, HookLine, Host, Trace, Watch};
 use plugin_conformance::supervisor::{Level, LogRecord, LogSink};
@@ -15,8 +17,7 @@ use tokio::sync::mpsc;
 use super::Failure;
 use super::args::RunArguments;
 
-const HELP: &str = "\
-  HOOK {JSON}        fire a hook at every plugin that implements it
+const HELP: &str = "  HOOK {JSON}        fire a hook at every plugin that implements it
   ID: HOOK {JSON}    fire it at one plugin
   hooks              which plugin implements what
   status             the plugins and their states
@@ -43,7 +44,10 @@ pub(super) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     let host = tokio::select! {
         host = starting => host?,
         // Dropped, what was started is undone.
-        () = interrupts.next() => return Ok(ExitCode::SUCCESS),
+        () = interrupts.next() => {
+            trace.finish()?;
+            return Ok(ExitCode::SUCCESS);
+        }
     };
     let mut failed = false;
     for (id, launched) in host.launched() {
@@ -79,6 +83,8 @@ async fn serve(host: &Host, mut watch: Option<Watch>, interrupts: &mut Interrupt
     if io::stdin().is_terminal() {
         say("type a hook, or `help`; Ctrl-C stops");
     }
+    // A hook that hangs holds up no other line.
+    let mut deeds = FuturesUnordered::new();
     loop {
         let changed = async {
             match &mut watch {
@@ -96,27 +102,16 @@ async fn serve(host: &Host, mut watch: Option<Watch>, interrupts: &mut Interrupt
             () = interrupts.next() => return,
             changed = changed => Happened::Changed(changed),
             line = line => Happened::Typed(line),
+            Some(()) = deeds.next() => continue,
         };
-        let deed = async {
-            match &happened {
-                Happened::Changed(bundles) => {
-                    for id in bundles.iter().filter_map(|bundle| host.id_of(bundle)) {
-                        say(&format!("{id}  changed"));
-                        restart(host, &id).await;
-                    }
-                }
-                Happened::Typed(line) => command(host, line.as_deref().unwrap_or_default()).await,
-            }
-        };
-        tokio::select! {
-            () = deed => {}
-            () = interrupts.next() => return,
-        }
         match happened {
+            Happened::Changed(bundles) => deeds.push(changed_bundles(host, bundles).boxed_local()),
             Happened::Typed(Some(line)) if matches!(line.trim(), "quit" | "exit") => return,
+            Happened::Typed(Some(line)) => {
+                deeds.push(async move { command(host, &line).await }.boxed_local());
+            }
             // Nobody types any more: only a signal ends it.
             Happened::Typed(None) => lines = None,
-            Happened::Typed(Some(_)) | Happened::Changed(_) => {}
         }
     }
 }
@@ -126,11 +121,18 @@ enum Happened {
     Typed(Option<String>),
 }
 
+async fn changed_bundles(host: &Host, bundles: BTreeSet<PathBuf>) {
+    for id in bundles.iter().filter_map(|bundle| host.id_of(bundle)) {
+        say(&format!("{id}  changed"));
+        restart(host, &id).await;
+    }
+}
+
 async fn command(host: &Host, line: &str) {
     let line = line.trim();
     let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
     match word {
-        "" | "quit" | "exit" => {}
+        "" => {}
         "help" => say(HELP),
         "hooks" => {
             for (id, hooks) in host.hooks() {
@@ -146,10 +148,14 @@ async fn command(host: &Host, line: &str) {
         }
         "restart" => {
             let named = rest.trim().to_lowercase();
-            for status in host.statuses() {
-                if named.is_empty() || named == status.id {
-                    restart(host, &status.id).await;
-                }
+            let mut ids: Vec<_> = host.statuses().into_iter().map(|status| status.id).collect();
+            let known = ids.join(", ");
+            ids.retain(|id| named.is_empty() || named == *id);
+            if ids.is_empty() {
+                complain(&format!("there is no plugin {named}; there are: {known}"));
+            }
+            for id in ids {
+                restart(host, &id).await;
             }
         }
         _ => match line.parse() {
@@ -188,6 +194,9 @@ async fn fire(host: &Host, line: &HookLine) -> bool {
 
 /// Stops in order; a second signal stops at once.
 async fn end(host: Host, mut interrupts: Interrupts, failed: bool) -> Result<ExitCode, Failure> {
+    if io::stdout().is_terminal() {
+        say("stopping; Ctrl-C stops at once");
+    }
     let stopped = tokio::select! {
         stopped = host.stop() => stopped,
         () = interrupts.next() => {
@@ -239,15 +248,22 @@ fn lines() -> mpsc::Receiver<String> {
     lines
 }
 
-/// Prints the plugins' logs: plugin, level, message.
+/// Fields of every line of a Python plugin, which would make a log of three lines hard to read.
+const USUAL_FIELDS: &[&str] = &["logger", "timestamp"];
+
+/// Prints the plugins' logs: plugin, level, message, and fields that the plugin gave it.
 fn printer(verbose: bool) -> LogSink {
     let least = if verbose { Level::Trace } else { Level::Info };
     Arc::new(move |record: LogRecord| {
         if record.level >= least {
             let level = format!("{:?}", record.level).to_lowercase();
-            let fields = match record.fields.is_empty() {
+            let mut fields = record.fields;
+            if !verbose {
+                fields.retain(|name, _| !USUAL_FIELDS.contains(&name.as_str()));
+            }
+            let fields = match fields.is_empty() {
                 true => String::new(),
-                false => format!(" {}", serde_json::Value::from(record.fields)),
+                false => format!(" {}", serde_json::Value::from(fields)),
             };
             say(&format!("{}  {level:<5} {}{fields}", record.plugin_id, record.message));
         }

@@ -6,6 +6,7 @@
 
 use fake_interpreters::report::{Report, StopReport};
 
+use super::http::HttpSeen;
 use super::subject::Observation;
 use crate::supervisor::EventKind;
 
@@ -146,6 +147,47 @@ pub static SABOTEURS: &[Saboteur] = &[
     saboteur("health.not-serving", "takes NOT_SERVING for healthy", succeeds),
     saboteur("health.missing", "launches without a health check", succeeds),
     saboteur("output.flood", "throws the output away", |seen| seen.log.clear()),
+    saboteur("http.request", "sends a body in one message", |seen| {
+        report(seen, |report| {
+            report.http.iter_mut().for_each(|call| call.largest_chunk = 200_000);
+        });
+    }),
+    saboteur("http.echo", "loses a chunk", |seen| {
+        http(seen, "/api/echo", |reply| reply.body.truncate(65_536));
+    }),
+    saboteur("http.large", "reads the first message only", |seen| {
+        http(seen, "/api/large", |reply| reply.body.truncate(65_536));
+    }),
+    saboteur("http.headers", "keeps the last of several values", |seen| {
+        http(seen, "/api/headers", |reply| reply.headers.retain(|(_, value)| value != "a=1"));
+    }),
+    saboteur("http.error", "puts a page of its own over a plugin's error", |seen| {
+        http(seen, "/api/error", |reply| reply.body = "Internal Server Error".into());
+    }),
+    saboteur("http.no-init", "takes a reply without init for none", |seen| {
+        http(seen, "/no-init", |reply| reply.status = 502);
+    }),
+    saboteur("http.bad-status", "hands any status on", |seen| {
+        http(seen, "/bad-status/42", |reply| (reply.status, reply.replied) = (42, true));
+    }),
+    saboteur("http.half-reply", "ends a reply that failed as if it were whole", |seen| {
+        http(seen, "/half-reply", |reply| reply.whole = true);
+    }),
+    saboteur("http.second-init", "ignores a second init", |seen| {
+        http(seen, "/second-init", |reply| reply.whole = true);
+    }),
+    saboteur("http.after-complete", "reads on after body_complete", |seen| {
+        http(seen, "/after-complete", |reply| reply.body = "completeand more".into());
+    }),
+    saboteur("http.no-reply", "answers for a plugin that did not", |seen| {
+        http(seen, "/fails", |reply| reply.status = 200);
+    }),
+    saboteur("http.early-reply", "waits for the end of the upload", |seen| {
+        http(seen, "/early-reply", |reply| reply.whole = false);
+    }),
+    saboteur("http.crash", "waits for a plugin that is gone", |seen| {
+        http(seen, "/crash", |reply| reply.status = 504);
+    }),
     saboteur("handshake.unix", "refuses Unix sockets", |seen| {
         seen.launch = Err("unknown address type".to_owned());
     }),
@@ -154,6 +196,13 @@ pub static SABOTEURS: &[Saboteur] = &[
 fn report(seen: &mut Observation, change: impl FnOnce(&mut Report)) {
     if let Ok(report) = &mut seen.report {
         change(report);
+    }
+}
+
+fn http(seen: &mut Observation, path: &str, change: impl FnOnce(&mut HttpSeen)) {
+    let reply = seen.http.iter_mut().find(|reply| reply.ask.path == path);
+    if let Some(reply) = reply {
+        change(reply);
     }
 }
 

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::check::{Check, Verdict};
+use super::http::{HttpSeen, get, post};
 use super::subject::{Observation, Story};
 use crate::supervisor::EventKind;
 
@@ -240,7 +241,7 @@ pub static SCENARIOS: &[Scenario] = &[
                     seen.launch_time < Duration::from_secs(2),
                     "the launch waited for a dead process",
                 )?;
-                refused(seen, &["the process ended with"])
+                refused(seen, &["the process ended: "])
             },
         )],
     ),
@@ -248,7 +249,7 @@ pub static SCENARIOS: &[Scenario] = &[
         "crash-during-handshake",
         Story::LaunchAndStop,
         &[rule("crash.during-handshake", "half a handshake and an end fail the launch", |seen| {
-            refused(seen, &["the process ended with"])
+            refused(seen, &["the process ended: "])
         })],
     ),
     scenario(
@@ -257,7 +258,7 @@ pub static SCENARIOS: &[Scenario] = &[
         &[rule(
             "crash.after-handshake",
             "a process that ends after its handshake fails the launch",
-            |seen| refused(seen, &["the process ended with"]),
+            |seen| refused(seen, &["the process ended: "]),
         )],
     ),
     scenario(
@@ -266,7 +267,7 @@ pub static SCENARIOS: &[Scenario] = &[
         &[rule(
             "crash.in-on-activate",
             "a process that ends in OnActivate fails the launch",
-            |seen| refused(seen, &["the process ended with"]),
+            |seen| refused(seen, &["the process ended: "]),
         )],
     ),
     scenario(
@@ -447,7 +448,129 @@ pub static SCENARIOS: &[Scenario] = &[
         Story::LaunchAndStop,
         &[rule("handshake.unix", "a plugin may serve its hooks on a Unix socket", stops)],
     ),
+    scenario(
+        "http-app",
+        Story::AskHttpAndStop(&[
+            get("/api/status"),
+            post("/api/echo", BODY),
+            get("/api/large"),
+            get("/api/headers"),
+            get("/api/error"),
+            get("/nowhere"),
+        ]),
+        &[
+            rule(
+                "http.request",
+                "a request reaches the plugin in order, in chunks, and whole",
+                |seen| {
+                    let asked = report(seen)?.http.get(1).ok_or("the request did not arrive")?;
+                    let init = asked.init.as_ref().ok_or("there was no init")?;
+                    same("method", &init["method"], &"POST".into())?;
+                    same("url", &init["url"], &"/api/echo".into())?;
+                    same("content_length", &init["content_length"], &BODY.into())?;
+                    same("headers", &init["headers"][0]["values"], &vec!["one", "two"].into())?;
+                    same("bytes of the body", &asked.body_bytes, &(BODY as u64))?;
+                    want(asked.largest_chunk <= 64 << 10, "a chunk has more than 64 KiB")?;
+                    want(!asked.late_init, "init came again after the first message")?;
+                    want(asked.body_complete, "body_complete did not come")?;
+                    same("messages after body_complete", &asked.after_complete, &0)
+                },
+            ),
+            rule("http.echo", "a body comes back as it went, both ways at once", |seen| {
+                let reply = reply(seen, "/api/echo")?;
+                same("status", &(reply.status, reply.replied), &(200, true))?;
+                let same = reply.body == fake_interpreters::sample::letters(0, BODY);
+                want(same && reply.whole, "the body is another one")
+            }),
+            rule("http.large", "a reply in several messages arrives whole", |seen| {
+                let reply = reply(seen, "/api/large")?;
+                same("bytes", &(reply.body.len(), reply.whole), &(102_400, true))
+            }),
+            rule("http.headers", "a reply's headers arrive, repeated ones too", |seen| {
+                let reply = reply(seen, "/api/headers")?;
+                let cookies = reply.headers.iter().filter(|(name, _)| name == "set-cookie");
+                let cookies: Vec<_> = cookies.map(|(_, value)| value.as_str()).collect();
+                same("Set-Cookie", &cookies, &vec!["a=1", "b=2"])
+            }),
+            rule("http.error", "a plugin's own errors arrive unchanged", |seen| {
+                let error = reply(seen, "/api/error")?;
+                same("status", &(error.status, error.replied), &(500, true))?;
+                same("body", &&error.body[..], &&b"internal error"[..])?;
+                same("an unknown path", &reply(seen, "/nowhere")?.status, &404)
+            }),
+        ],
+    ),
+    scenario(
+        "http-misbehaves",
+        Story::AskHttpAndStop(&[
+            get("/no-init"),
+            get("/bad-status/42"),
+            get("/half-reply"),
+            get("/second-init"),
+            get("/after-complete"),
+            get("/fails"),
+            post("/early-reply", 4 << 20),
+            get("/crash"),
+        ]),
+        &[
+            rule("http.no-init", "a reply without init has status 200", |seen| {
+                let reply = reply(seen, "/no-init")?;
+                same("status", &(reply.status, reply.whole), &(200, true))?;
+                same("body", &&reply.body[..], &&b"no init"[..])
+            }),
+            rule("http.bad-status", "a status that HTTP does not know becomes 500", |seen| {
+                let reply = reply(seen, "/bad-status/42")?;
+                same("status", &(reply.status, reply.replied), &(500, false))
+            }),
+            rule(
+                "http.half-reply",
+                "a reply that fails after its headers does not look whole",
+                |seen| {
+                    let reply = reply(seen, "/half-reply")?;
+                    same("status and end", &(reply.status, reply.whole), &(200, false))
+                },
+            ),
+            rule("http.second-init", "a second init does not look like a good reply", |seen| {
+                want(!reply(seen, "/second-init")?.whole, "the reply was taken for a whole one")
+            }),
+            rule("http.after-complete", "what comes after body_complete is not read", |seen| {
+                let reply = reply(seen, "/after-complete")?;
+                same("body", &(&reply.body[..], reply.whole), &(&b"complete"[..], true))
+            }),
+            rule(
+                "http.no-reply",
+                "a stream that fails before its first message is a 502",
+                |seen| {
+                    let reply = reply(seen, "/fails")?;
+                    same("status", &(reply.status, reply.replied), &(502, false))
+                },
+            ),
+            rule(
+                "http.early-reply",
+                "an early reply arrives whole, though nobody reads the upload",
+                |seen| {
+                    let reply = reply(seen, "/early-reply")?;
+                    same("status", &(reply.status, reply.whole), &(413, true))?;
+                    same("body", &&reply.body[..], &&b"too large"[..])
+                },
+            ),
+            rule("http.crash", "a plugin that dies during a request is a 502, at once", |seen| {
+                let reply = reply(seen, "/crash")?;
+                same("status", &(reply.status, reply.replied), &(502, false))
+            }),
+        ],
+    ),
 ];
+
+/// The length of the body of `http.echo`, in bytes: more than a chunk, and no multiple of it.
+const BODY: usize = 200_000;
+
+/// What came of a request.
+fn reply<'a>(seen: &'a Observation, path: &str) -> Result<&'a HttpSeen, String> {
+    active(seen)?;
+    let mut found = seen.http.iter().filter(|reply| reply.ask.path == path);
+    found.next().ok_or_else(|| format!("{path} was not asked"))
+}
 
 /// Ok with no remark, or the fault.
 fn want(holds: bool, fault: &str) -> Verdict {

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::net::{TcpStream, UnixStream};
 use tower::ServiceExt as _;
 
+use super::http::{Ask, HttpSeen};
 use crate::api::ApiServerBuilder;
 use crate::supervisor::{
     BoxHookService, Cause, EventKind, EventLog, HookCall, HookLayer, HookVerdict, Hooks, LogRecord,
@@ -31,6 +32,8 @@ pub enum Story {
     LaunchCheckAndStop,
     /// Launch it, fire every unary hook with its generated request, stop it.
     FireHooksAndStop,
+    /// Launch it, ask it over HTTP, one request after the other, stop it.
+    AskHttpAndStop(&'static [Ask]),
 }
 
 /// How the API is offered to the plugin.
@@ -75,6 +78,8 @@ pub struct Observation {
     pub health: Option<Result<(), String>>,
     /// The hooks that were fired, if the story has them.
     pub hooks: Vec<HookSeen>,
+    /// What came of requests over HTTP, if the story has them.
+    pub http: Vec<HttpSeen>,
     /// What the supervisor says that happened.
     pub events: Vec<EventKind>,
     /// How the process ended, in words.
@@ -102,6 +107,7 @@ impl Observation {
             launch: Err(fault.clone()),
             health: None,
             hooks: Vec::new(),
+            http: Vec::new(),
             events: Vec::new(),
             exit: None,
             launch_time: patience,
@@ -167,12 +173,17 @@ impl Subject for KitSupervisor {
         let start = Instant::now();
         let launched = builder.launch().await;
         let launch_time = start.elapsed();
-        let (mut health, mut hooks) = (None, Vec::new());
+        let (mut health, mut hooks, mut http) = (None, Vec::new(), Vec::new());
         let (launch, exit) = match &launched {
             Err(error) => (Err(error.to_string()), error.exit.as_ref().map(ToString::to_string)),
             Ok(plugin) => {
                 if story == Story::LaunchCheckAndStop {
                     health = Some(plugin.health_check().await.map_err(|error| error.to_string()));
+                }
+                if let Story::AskHttpAndStop(asks) = story {
+                    for ask in asks {
+                        http.push(ask.of(plugin.hooks()).await);
+                    }
                 }
                 if story == Story::FireHooksAndStop {
                     hooks = fire_all(plugin.hooks(), &answers).await;
@@ -186,9 +197,10 @@ impl Subject for KitSupervisor {
                             Err(_) => plugin.shutdown().await,
                         }
                     }
-                    Story::LaunchAndStop | Story::LaunchCheckAndStop | Story::FireHooksAndStop => {
-                        plugin.shutdown().await
-                    }
+                    Story::LaunchAndStop
+                    | Story::LaunchCheckAndStop
+                    | Story::FireHooksAndStop
+                    | Story::AskHttpAndStop(_) => plugin.shutdown().await,
                 };
                 (Ok(()), ended.exit.map(|exit| exit.to_string()))
             }
@@ -202,6 +214,7 @@ impl Subject for KitSupervisor {
             launch,
             health,
             hooks,
+            http,
             events: events.kinds(),
             exit,
             launch_time,

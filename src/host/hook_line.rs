@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use fake_interpreters::names::suggestion;
+use plugin_proto::{Method, Service};
 use serde_json::Value;
 
 /// A hook to fire, at one plugin or at all that implement it.
@@ -10,7 +12,7 @@ use serde_json::Value;
 pub struct HookLine {
     /// The plugin's id, if one was named: `com.example.hello: OnConfigurationChange`.
     pub plugin: Option<String>,
-    /// The hook's name. Whether there is such a hook is known when it is fired.
+    /// The hook's name.
     pub hook: String,
     /// The request in proto3 JSON; an empty map if none was written.
     pub request: Value,
@@ -40,8 +42,12 @@ impl FromStr for HookLine {
             None => (None, names),
         };
         let wrong = |problem: String| HookLineError { problem };
-        if hook.is_empty() || hook.contains(char::is_whitespace) {
-            return Err(wrong(format!("{names:?} is no hook")));
+        if let Some((hook, _)) = hook.split_once(char::is_whitespace) {
+            return Err(wrong(format!("after the hook {hook} comes its request, JSON in braces")));
+        }
+        if Method::by_name(Service::PluginHooks, hook).is_none() {
+            let names = Service::PluginHooks.methods().map(|method| method.name);
+            return Err(wrong(format!("there is no hook {hook:?}{}", suggestion(hook, names))));
         }
         let request = serde_json::from_str(request)
             .map_err(|error| wrong(format!("the request of {hook} is no JSON: {error}")))?;
@@ -79,8 +85,9 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_line_is_said() {
         for (line, problem) in [
-            ("", "\"\" is no hook"),
-            ("two words", "\"two words\" is no hook"),
+            ("", "there is no hook \"\""),
+            ("OnInstal {}", "there is no hook \"OnInstal\"; did you mean OnInstall?"),
+            ("OnInstall now", "after the hook OnInstall comes its request, JSON in braces"),
             ("OnInstall {", "the request of OnInstall is no JSON: EOF"),
             ("OnInstall {} x", "the request of OnInstall is no JSON: trailing"),
         ] {

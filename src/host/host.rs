@@ -16,13 +16,15 @@ use super::{HookLine, HostBuilder, Trace, TraceError, TraceLayer};
 use crate::api::ApiServer;
 use crate::api::mock::Unverified;
 use crate::supervisor::{
-    Environment, EnvironmentError, FireError, Fired, HttpFront, HttpFrontError, PluginState,
+    Environment, EnvironmentError, EventKind, FireError, Fired, HttpFront, HttpFrontError, Level,
+    LogRecord, LogSink, PluginState, STOP_ASKED, Stream,
 };
 
 /// Replies over HTTP that are under way when the host stops have this long.
 const DRAIN: Duration = Duration::from_secs(2);
 
-/// Plugins, an API behind them, and HTTP in front of them.
+/// Plugins, an API behind them, and HTTP in front of them. Dropped, it stops in the background;
+/// [`stop`](Self::stop) waits for it.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -135,7 +137,34 @@ impl Host {
             (id, launched.map(|_| ()).map_err(|error| error.to_string()))
         });
         host.launched = join_all(launches).await;
+        host.tell(&builder.log);
         Ok(host)
+    }
+
+    /// Puts into the log what becomes of a plugin after its first launch: it fails, it runs again,
+    /// it is given up.
+    fn tell(&self, log: &LogSink) {
+        for id in self.environment.ids() {
+            let Some(events) = self.environment.events(&id) else { continue };
+            let Some(mut states) = self.environment.states(&id) else { continue };
+            // Of the first launch everybody has heard.
+            let (mut reader, known) = (events.reader(), events.events().len());
+            states.mark_unchanged();
+            let ended = self.ended.clone();
+            let mut teller = Teller { id, log: Arc::clone(log), fails: None, failed: false };
+            self.followers.spawn(async move {
+                for _ in 0..known {
+                    let _ = reader.next().await;
+                }
+                loop {
+                    tokio::select! {
+                        event = reader.next() => teller.hear(&event.kind),
+                        Ok(()) = states.changed() => teller.see(*states.borrow_and_update()),
+                        () = ended.cancelled() => return,
+                    }
+                }
+            });
+        }
     }
 
     /// Writes the plugins' events to the trace.
@@ -162,9 +191,9 @@ impl Host {
     /// How the first launch of each plugin went, in the order of the folders; an error is a text for
     /// the plugin's author.
     pub fn launched(&self) -> impl Iterator<Item = (&str, Result<(), &str>)> {
-        self.launched.iter().map(|(id, launched)| {
-            (id.as_str(), launched.as_ref().map(|()| ()).map_err(String::as_str))
-        })
+        self.launched
+            .iter()
+            .map(|(id, launched)| (id.as_str(), launched.as_ref().copied().map_err(String::as_str)))
     }
 
     /// Where HTTP is served.
@@ -281,6 +310,65 @@ impl Host {
         self.followers.wait().await;
         self.trace.finish()?;
         Ok(self.answering.verify()?)
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        // The tasks that follow the plugins keep them alive.
+        self.ended.cancel();
+    }
+}
+
+/// Tells of one plugin.
+struct Teller {
+    id: String,
+    log: LogSink,
+    /// Why its present life comes to an end by itself.
+    fails: Option<String>,
+    /// Its last life has failed.
+    failed: bool,
+}
+
+impl Teller {
+    fn hear(&mut self, kind: &EventKind) {
+        match kind {
+            EventKind::Stopping { reason } if reason != STOP_ASKED => {
+                self.fails = Some(reason.clone());
+            }
+            EventKind::Exited { report } => {
+                if let Some(reason) = self.fails.take() {
+                    self.fail(&format!("{reason}; its process ended: {report}"));
+                }
+            }
+            EventKind::Ended => {
+                if let Some(reason) = self.fails.take() {
+                    self.fail(&reason);
+                }
+            }
+            EventKind::Active if std::mem::take(&mut self.failed) => {
+                self.say(Level::Info, "it runs again".to_owned());
+            }
+            _ => {}
+        }
+    }
+
+    fn fail(&mut self, reason: &str) {
+        self.failed = true;
+        self.say(Level::Error, format!("it failed: {reason}"));
+    }
+
+    /// Both of these states are the last until somebody starts the plugin.
+    fn see(&mut self, state: PluginState) {
+        if matches!(state, PluginState::FailedToStayRunning | PluginState::FailedToStart) {
+            let message = "it is not started again by itself; `restart` and changes do";
+            self.say(Level::Error, message.to_owned());
+        }
+    }
+
+    fn say(&self, level: Level, message: String) {
+        let (plugin_id, fields) = (self.id.clone(), serde_json::Map::new());
+        (self.log)(LogRecord { plugin_id, stream: Stream::Stderr, level, message, fields });
     }
 }
 

@@ -27,6 +27,8 @@ const REPORT: &str = "report.json";
 pub struct Watch {
     _watcher: RecommendedWatcher,
     changes: mpsc::UnboundedReceiver<PathBuf>,
+    /// Changed, and perhaps still changing.
+    changed: BTreeSet<PathBuf>,
 }
 
 /// A bundle cannot be watched.
@@ -66,17 +68,19 @@ impl Watch {
                 .watch(&dir, RecursiveMode::Recursive)
                 .map_err(|source| WatchError { dir, source })?;
         }
-        Ok(Self { _watcher: watcher, changes })
+        Ok(Self { _watcher: watcher, changes, changed: BTreeSet::new() })
     }
 
     /// Waits for a change and for its end, and gives the bundles that changed. `None` never comes
-    /// while the watch lives.
+    /// while the watch lives. Dropped, it loses nothing: the next call goes on.
     pub async fn changed(&mut self) -> Option<BTreeSet<PathBuf>> {
-        let mut changed = BTreeSet::from([self.changes.recv().await?]);
-        while let Ok(Some(bundle)) = tokio::time::timeout(QUIET, self.changes.recv()).await {
-            changed.insert(bundle);
+        if self.changed.is_empty() {
+            self.changed.insert(self.changes.recv().await?);
         }
-        Some(changed)
+        while let Ok(Some(bundle)) = tokio::time::timeout(QUIET, self.changes.recv()).await {
+            self.changed.insert(bundle);
+        }
+        Some(std::mem::take(&mut self.changed))
     }
 }
 
@@ -131,6 +135,17 @@ mod tests {
             fs::write(b.join("plugin.py"), text).unwrap();
         }
         fs::write(a.join("data.sqlite"), "x").unwrap();
+        let changed = tokio::time::timeout(Duration::from_secs(10), watch.changed()).await;
+        assert_eq!(changed.unwrap(), Some(BTreeSet::from([b.clone()])));
+
+        // A call that is dropped has heard of a change for the next one.
+        fs::write(b.join("plugin.py"), "4").unwrap();
+        let heard = async {
+            while watch.changed.is_empty() {
+                let _ = tokio::time::timeout(Duration::from_millis(20), watch.changed()).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(10), heard).await.unwrap();
         let changed = tokio::time::timeout(Duration::from_secs(10), watch.changed()).await;
         assert_eq!(changed.unwrap(), Some(BTreeSet::from([b])));
     }

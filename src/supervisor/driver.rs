@@ -1,7 +1,7 @@
 //! Carries out the actions of a [`Lifecycle`]: the thin layer between the pure machine and tokio.
 
 use std::ffi::OsStr;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -27,6 +27,9 @@ use crate::api::{ApiServer, ApiToken, ListenError, TOKEN_VARIABLE};
 /// end of the pipe and of the connection is closed.
 const SETTLE: Duration = Duration::from_millis(250);
 
+/// Why most lives end.
+pub(crate) const STOP_ASKED: &str = "a stop was asked for";
+
 /// What the handles of a life share with its driver.
 #[derive(Debug)]
 pub(super) struct Controls {
@@ -38,6 +41,10 @@ pub(super) struct Controls {
     pub(super) stopping: CancellationToken,
     /// The process is gone: what was asked of it has no answer any more.
     pub(super) gone: CancellationToken,
+    /// The process has ended by itself.
+    pub(super) crashed: CancellationToken,
+    /// Why a stop was asked for, if whoever asked has said.
+    pub(super) why: OnceLock<String>,
     pub(super) phase: watch::Sender<Phase>,
     /// Set when nothing is left.
     pub(super) ended: watch::Sender<Option<Ended>>,
@@ -178,9 +185,15 @@ impl Driver {
         if let Some(ending) = self.life.ending()
             && !self.controls.stopping.is_cancelled()
         {
+            if ending == Ending::Crashed {
+                self.controls.crashed.cancel();
+            }
             self.controls.stopping.cancel();
             let reason = match (ending, &self.failure) {
-                (Ending::Stopped, _) => "a stop was asked for".to_owned(),
+                (Ending::Stopped, _) => match self.controls.why.get() {
+                    Some(why) => why.clone(),
+                    None => STOP_ASKED.to_owned(),
+                },
                 (Ending::Crashed, _) => "the process exited by itself".to_owned(),
                 (Ending::ExitedDuring(phase), None) => format!("the process exited while {phase}"),
                 (_, Some(failure)) => failure.to_string(),
@@ -297,6 +310,7 @@ impl Driver {
             deadline: self.config.timeouts.hook,
             stopping: self.controls.stopping.clone(),
             gone: self.controls.gone.clone(),
+            crashed: self.controls.crashed.clone(),
             layers: self.config.hook_layers.clone(),
         };
         async move {
@@ -323,7 +337,7 @@ impl Driver {
                 Err(_) => unreachable(format!("no answer within {after:?}")),
                 Ok(Err(error)) => unreachable(super::error::chain(&error)),
                 Ok(Ok(channel)) => outcome(Event::Connected, move |driver| {
-                    driver.hooks = Some(Hooks::new(channel, config));
+                    driver.hooks = Some(Hooks::new(channel, address, config));
                 }),
             }
         }

@@ -30,7 +30,7 @@ impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "unable to start plugin: {}: {}", self.plugin_id, self.failure)?;
         if let Some(exit) = &self.exit {
-            write!(f, "; the process ended with {exit}")?;
+            write!(f, "; the process ended: {exit}")?;
         }
         let stderr = self.stderr.trim_end();
         if !stderr.is_empty() {

@@ -14,7 +14,7 @@ mod outcome;
 mod sound;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,7 @@ use tonic::{Code, Request};
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 use tower::ServiceExt as _;
+use tower::util::BoxCloneSyncService;
 
 pub use call::{BoxHookService, HookCall, HookLayer};
 pub use error::{HealthError, HookError};
@@ -58,7 +59,10 @@ const PINGS: usize = 3;
 /// is gone. `ServeHTTP`, the stream, is [`serve_http`](Self::serve_http).
 #[derive(Clone)]
 pub struct Hooks {
-    pub(super) channel: Channel,
+    channel: Channel,
+    /// For requests over HTTP that have no body.
+    http: Channel,
+    address: Arc<HandshakeAddress>,
     calls: BoxHookService,
     plugin_id: Arc<str>,
     implemented: Arc<BTreeSet<String>>,
@@ -67,6 +71,8 @@ pub struct Hooks {
     pub(super) stopping: CancellationToken,
     /// Cancelled when the process is gone: no answer is to be expected.
     pub(super) gone: CancellationToken,
+    /// Cancelled when the process has ended by itself.
+    crashed: CancellationToken,
     /// Cancelled when the caller no longer wants to know.
     caller: CancellationToken,
 }
@@ -88,21 +94,27 @@ pub(super) struct HooksConfig {
     pub(super) deadline: Duration,
     pub(super) stopping: CancellationToken,
     pub(super) gone: CancellationToken,
+    pub(super) crashed: CancellationToken,
     pub(super) layers: Vec<HookLayer>,
 }
 
 impl Hooks {
-    pub(super) fn new(channel: Channel, config: HooksConfig) -> Self {
+    /// Hooks over `channel`, which is connected to `address`.
+    pub(super) fn new(channel: Channel, address: HandshakeAddress, config: HooksConfig) -> Self {
         let wire = BoxHookService::new(call::Wire(channel.clone()));
         let calls = config.layers.iter().fold(wire, |inner, layer| layer(inner));
         Self {
+            // It cannot fail, since the same address has been connected to.
+            http: connect_later(&address).unwrap_or_else(|_| channel.clone()),
             channel,
+            address: Arc::new(address),
             calls,
             plugin_id: config.plugin_id.into(),
             implemented: Arc::default(),
             deadline: config.deadline,
             stopping: config.stopping,
             gone: config.gone,
+            crashed: config.crashed,
             caller: CancellationToken::new(),
         }
     }
@@ -128,11 +140,13 @@ impl Hooks {
         };
         let mut hooks = Self::new(
             channel,
+            address.clone(),
             HooksConfig {
                 plugin_id: address.to_string(),
                 deadline,
                 stopping: CancellationToken::new(),
                 gone: CancellationToken::new(),
+                crashed: CancellationToken::new(),
                 layers: Vec::new(),
             },
         );
@@ -181,6 +195,12 @@ impl Hooks {
     /// call any more.
     pub(super) fn for_the_end(self, deadline: Duration) -> Self {
         Self { deadline, stopping: CancellationToken::new(), ..self }
+    }
+
+    /// A connection for a request over HTTP. One with a body has its own: a plugin that does not read
+    /// it fills the connection's window, and would hold up every other call on it.
+    pub(super) fn http_channel(&self, has_body: bool) -> Result<Channel, tonic::transport::Error> {
+        if has_body { connect_later(&self.address) } else { Ok(self.http.clone()) }
     }
 
     /// Asks the plugin which hooks it implements, and remembers them.
@@ -238,7 +258,7 @@ impl Hooks {
             // An answer that is there counts, whatever else has happened meanwhile.
             biased;
             answer = self.calls.clone().oneshot(call) => answer,
-            () = self.gone.cancelled() => return Err(HookError::Stopping { hook }),
+            () = self.gone.cancelled() => return Err(self.cut(hook)),
             () = self.caller.cancelled() => return Err(HookError::Cancelled { hook }),
             () = tokio::time::sleep(self.deadline) => {
                 return Err(HookError::Timeout { hook, after: self.deadline });
@@ -246,7 +266,7 @@ impl Hooks {
         };
         answer.map_err(|status| {
             if self.stopping.is_cancelled() {
-                return HookError::Stopping { hook };
+                return self.cut(hook);
             }
             // The channel or the plugin may notice the deadline first, each with a code of its own.
             let late = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled);
@@ -259,6 +279,14 @@ impl Hooks {
                 None => HookError::Status { hook, status: Box::new(status) },
             }
         })
+    }
+
+    /// Why a call was cut off by the end of the plugin.
+    fn cut(&self, hook: &'static str) -> HookError {
+        if self.crashed.is_cancelled() {
+            return HookError::Disconnected { hook, reason: "the process has ended".to_owned() };
+        }
+        HookError::Stopping { hook }
     }
 
     /// One health check: up to three pings, each with the deadline `each`.
@@ -314,20 +342,39 @@ async fn ping(channel: Channel) -> Result<(), HealthError> {
 pub(super) async fn connect(
     address: &HandshakeAddress,
 ) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = endpoint(address)?;
     match address {
+        HandshakeAddress::Tcp { .. } => endpoint.connect().await,
+        HandshakeAddress::Unix(path) => endpoint.connect_with_connector(to_socket(path)).await,
+    }
+}
+
+/// The same with the first call.
+fn connect_later(address: &HandshakeAddress) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = endpoint(address)?;
+    Ok(match address {
+        HandshakeAddress::Tcp { .. } => endpoint.connect_lazy(),
+        HandshakeAddress::Unix(path) => endpoint.connect_with_connector_lazy(to_socket(path)),
+    })
+}
+
+fn endpoint(address: &HandshakeAddress) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = match address {
         HandshakeAddress::Tcp { host, port } => {
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-            let endpoint = Endpoint::from_shared(format!("http://{host}:{port}"))?;
-            tuned(endpoint).tcp_nodelay(true).connect().await
+            Endpoint::from_shared(format!("http://{host}:{port}"))?
         }
-        HandshakeAddress::Unix(path) => {
-            let path: PathBuf = path.clone();
-            let connector = tower::service_fn(move |_: Uri| {
-                let path = path.clone();
-                async move { UnixStream::connect(path).await.map(TokioIo::new) }
-            });
-            let endpoint = tuned(Endpoint::from_static("http://plugin"));
-            endpoint.connect_with_connector(connector).await
-        }
-    }
+        HandshakeAddress::Unix(_) => Endpoint::from_static("http://plugin"),
+    };
+    Ok(tuned(endpoint).tcp_nodelay(true))
+}
+
+type ToSocket = BoxCloneSyncService<Uri, TokioIo<UnixStream>, std::io::Error>;
+
+fn to_socket(path: &Path) -> ToSocket {
+    let path = path.to_owned();
+    BoxCloneSyncService::new(tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    }))
 }

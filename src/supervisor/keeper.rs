@@ -4,7 +4,9 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{LaunchError, RestartPolicy, Strikes, Supervisor, SupervisorBuilder, Verdict};
+use super::{
+    LaunchError, RestartPolicy, STOP_ASKED, Strikes, Supervisor, SupervisorBuilder, Verdict,
+};
 use crate::sync::{Arc, AsyncMutex, JoinHandle, sleep, spawn, watch, watched};
 
 /// The state of a plugin, with the numbers of `PluginStatus.state`.
@@ -214,10 +216,10 @@ impl Shared {
     }
 
     /// Ends the present life; the state becomes `then` when nothing is left.
-    async fn end(&self, plugin: &Supervisor, then: PluginState) {
+    async fn end(&self, plugin: &Supervisor, then: PluginState, why: &str) {
         self.state.send_replace(PluginState::Stopping);
         self.current.send_replace(None);
-        plugin.shutdown().await;
+        plugin.shutdown_because(why).await;
         self.state.send_replace(then);
     }
 }
@@ -248,13 +250,15 @@ async fn keep(
     loop {
         let Some(failure) = stop.run_until_cancelled(failure(&plugin, options.interval)).await
         else {
-            return shared.end(&plugin, PluginState::NotRunning).await;
+            return shared.end(&plugin, PluginState::NotRunning, STOP_ASKED).await;
         };
         tracing::warn!(plugin_id = plugin.id(), failure, "the plugin failed");
-        shared.error.send_replace(Some(failure));
+        shared.error.send_replace(Some(failure.clone()));
         match strikes.failed(Instant::now()) {
-            Verdict::GiveUp => return shared.end(&plugin, PluginState::FailedToStayRunning).await,
-            Verdict::Restart => shared.end(&plugin, PluginState::NotRunning).await,
+            Verdict::GiveUp => {
+                return shared.end(&plugin, PluginState::FailedToStayRunning, &failure).await;
+            }
+            Verdict::Restart => shared.end(&plugin, PluginState::NotRunning, &failure).await,
         }
         match shared.launch(&stop).await {
             Ok(next) => plugin = next,

@@ -32,7 +32,7 @@ mod serve_http;
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
@@ -66,6 +66,7 @@ pub use serve_http::{
     CHUNK_BYTES, ReplyBody, ReplyPart, ServeHttpError, ServeHttpReply, http_headers,
 };
 
+pub(crate) use driver::STOP_ASKED;
 use driver::{Controls, Driver};
 use lifecycle::{Ending, Phase};
 use plan::Plan;
@@ -148,6 +149,8 @@ impl Supervisor {
             kill: CancellationToken::new(),
             stopping: CancellationToken::new(),
             gone: CancellationToken::new(),
+            crashed: CancellationToken::new(),
+            why: OnceLock::new(),
             phase: watch::Sender::new(Phase::Idle),
             ended: watch::Sender::new(None),
             events: config.events.clone().unwrap_or_default(),
@@ -221,6 +224,12 @@ impl Supervisor {
     pub async fn shutdown(&self) -> Ended {
         self.controls.stop.cancel();
         self.ended().await
+    }
+
+    /// The same; the reason stands in the event [`EventKind::Stopping`].
+    pub(super) async fn shutdown_because(&self, why: &str) -> Ended {
+        let _ = self.controls.why.set(why.to_owned());
+        self.shutdown().await
     }
 
     /// Kills the plugin at once, without `OnDeactivate` or SIGTERM, and waits until nothing is left.

@@ -31,6 +31,7 @@ use tower::BoxError;
 pub use error::ServeHttpError;
 pub use headers::http_headers;
 pub(super) use headers::remove_hop_by_hop;
+use reply::Open;
 pub use reply::{ReplyBody, ReplyPart, ServeHttpReply};
 
 use super::Hooks;
@@ -104,6 +105,9 @@ impl Hooks {
             return Err(ServeHttpError::Stopping);
         }
         let method = init.method.clone();
+        let channel = self.http_channel(!body.is_end_stream());
+        let channel =
+            channel.map_err(|error| ServeHttpError::CannotOpen { reason: chain(&error) })?;
         let upload = Arc::new(Upload::default());
         let messages = RequestMessages::new(init, body, chunk_bytes, Arc::clone(&upload));
         let mut request = Request::new(messages);
@@ -127,10 +131,11 @@ impl Hooks {
         let (stream, message) = tokio::select! {
             biased;
             () = upload.failed.cancelled() => return Err(upload.failure()),
-            first = first_message(self.channel.clone(), request, &upload) => first?,
+            first = first_message(channel.clone(), request, &upload) => first?,
             error = not_opened => return Err(error),
         };
-        ServeHttpReply::new(&method, message, stream, cancel, self.stopping.clone())
+        let open = Open { stream, cancel, stopping: self.stopping.clone(), _connection: channel };
+        ServeHttpReply::new(&method, message, open)
     }
 }
 

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fake_interpreters::hook_control::{HookNews, HookOrder, HookStatus, HookStep, Told};
-use plugin_conformance::supervisor::{Fired, Handshake, Hooks};
-use plugin_proto::Method;
+use plugin_conformance::supervisor::{Fired, Handshake, Hooks, ServeHttpError};
+use plugin_proto::prost::Message as _;
+use plugin_proto::{Method, v1};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
@@ -25,6 +26,17 @@ pub enum Said {
     Answer(Bytes),
     Status(i32, String),
 }
+
+/// How the reply of ServeHTTP ends after its messages.
+#[derive(Debug, Clone)]
+pub enum HttpEnd {
+    Close,
+    /// With this gRPC code.
+    Fail(i32),
+}
+
+/// Status, headers, body, and whether that came to a good end.
+pub type HttpGot = (u16, http::HeaderMap, Vec<u8>, bool);
 
 /// A fake interpreter under this test's control. It dies with it.
 pub struct DrivenPlugin {
@@ -89,6 +101,61 @@ impl DrivenPlugin {
         HookOrder::new(call, step).write(self.stream.get_mut()).expect("the plugin listens");
         let fired = self.runtime.block_on(fired).unwrap();
         (arrived, fired.expect("it is a hook, and its request"))
+    }
+}
+
+impl DrivenPlugin {
+    /// Asks over HTTP, lets the plugin read all of it and then reply this, and gives what arrived and
+    /// what came of it.
+    pub fn serve_http<B>(
+        &mut self,
+        init: &v1::ServeHttpRequestInit,
+        body: B,
+        messages: &[v1::ServeHttpResponse],
+        end: &HttpEnd,
+    ) -> (Vec<v1::ServeHttpRequest>, Result<HttpGot, ServeHttpError>)
+    where
+        B: http_body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<tower::BoxError>,
+    {
+        let (hooks, init) = (self.hooks.clone(), init.clone());
+        let asked = self.runtime.spawn(async move {
+            let mut reply = hooks.serve_http(init, body).await?;
+            let (mut body, mut whole) = (Vec::new(), true);
+            while let Some(part) = reply.body.part().await {
+                match part {
+                    Ok(part) => body.extend_from_slice(&part.chunk),
+                    Err(_) => whole = false,
+                }
+            }
+            Ok((reply.status.as_u16(), reply.headers, body, whole))
+        });
+        let mut arrived: Vec<v1::ServeHttpRequest> = Vec::new();
+        let call = loop {
+            let Told::Hook(event) = Told::read(&mut self.stream).expect("the plugin tells") else {
+                continue;
+            };
+            // Anything else is of a call that is over.
+            let Some(HookNews::Request(message)) = event.news else { continue };
+            let message = v1::ServeHttpRequest::decode(message).unwrap();
+            let complete = message.body_complete;
+            arrived.push(message);
+            if complete {
+                break event.call;
+            }
+        };
+        let steps =
+            messages.iter().map(|message| HookStep::Message(message.encode_to_vec().into()));
+        let end = match end {
+            HttpEnd::Close => HookStep::End(true),
+            HttpEnd::Fail(code) => {
+                HookStep::Fail(HookStatus { code: *code, message: "failed".to_owned() })
+            }
+        };
+        for step in steps.chain([end]) {
+            HookOrder::new(call, step).write(self.stream.get_mut()).expect("the plugin listens");
+        }
+        (arrived, self.runtime.block_on(asked).unwrap())
     }
 }
 

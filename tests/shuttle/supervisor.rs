@@ -25,6 +25,9 @@ pub(crate) fn record(log: &EventLog, pid: u32) {
     log.record(EventKind::Spawned { pid });
 }
 
+/// The reason of a stop; nobody reads it here.
+pub(crate) const STOP_ASKED: &str = "a stop was asked for";
+
 /// The launch was stopped.
 #[derive(Debug)]
 pub(crate) struct LaunchError;
@@ -106,7 +109,7 @@ impl Supervisor {
         Ended { exit: None }
     }
 
-    pub(crate) async fn shutdown(&self) -> Ended {
+    pub(crate) async fn shutdown_because(&self, _why: &str) -> Ended {
         shuttle::future::yield_now().await;
         self.end();
         self.ended().await

@@ -21,6 +21,7 @@ impl Trace {
                 ExchangeEnd::Whole => "whole",
                 ExchangeEnd::Cut(reason) => reason,
                 ExchangeEnd::ClientLeft => "the client left",
+                ExchangeEnd::Stopped => "the server stopped",
             };
             let detail = json!({ "reply_bytes": exchange.reply_bytes, "end": end });
             let (plugin, start, duration) =

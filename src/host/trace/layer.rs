@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use fake_interpreters::wire::code_name;
@@ -53,7 +53,7 @@ pub struct Traced<S> {
 }
 
 macro_rules! traced {
-    ($call:ty, $category:expr) => {
+    ($call:ty, $category:expr, $deadline:expr) => {
         impl<S> Service<$call> for Traced<S>
         where
             S: Service<$call, Response = Bytes, Error = Status>,
@@ -74,6 +74,7 @@ macro_rules! traced {
                     method: call.method,
                     request_bytes: call.request.len(),
                     start: Instant::now(),
+                    deadline: ($deadline)(&call),
                     end: None,
                 };
                 let answer = self.inner.call(call);
@@ -83,16 +84,18 @@ macro_rules! traced {
     };
 }
 
-traced!(ApiCall, Category::Api);
-traced!(HookCall, Category::Hook);
+traced!(ApiCall, Category::Api, |_: &ApiCall| None);
+traced!(HookCall, Category::Hook, |call: &HookCall| Some(call.deadline));
 
-/// A call under way; dropped before its end, it was cancelled.
+/// A call under way; dropped before its end, it was given up.
 struct Open {
     layer: TraceLayer,
     category: Category,
     method: &'static Method,
     request_bytes: usize,
     start: Instant,
+    /// When the caller gives it up.
+    deadline: Option<Duration>,
     end: Option<(Code, usize)>,
 }
 
@@ -108,7 +111,9 @@ impl Open {
 
 impl Drop for Open {
     fn drop(&mut self) {
-        let (code, response_bytes) = self.end.unwrap_or((Code::Cancelled, 0));
+        let late = self.deadline.is_some_and(|deadline| self.start.elapsed() >= deadline);
+        let given_up = if late { Code::DeadlineExceeded } else { Code::Cancelled };
+        let (code, response_bytes) = self.end.unwrap_or((given_up, 0));
         let detail =
             json!({ "request_bytes": self.request_bytes, "response_bytes": response_bytes });
         let TraceLayer { trace, plugin } = &self.layer;

@@ -60,20 +60,31 @@ impl fmt::Display for HookVerdict {
     }
 }
 
-/// One line: `MessageWillBePosted: unchanged, because … did not answer within 30s`.
+/// One line: `MessageWillBePosted: unchanged although the plugin failed: … did not answer within 30s`.
 impl fmt::Display for Fired {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.hook, self.verdict)?;
-        match &self.cause {
-            Cause::Answered => {}
-            Cause::NotImplemented => f.write_str(" (the plugin does not implement it)")?,
-            Cause::Failed(_) if matches!(self.verdict, HookVerdict::Error(_)) => {}
-            Cause::Failed(error) => write!(f, ", because {error}")?,
+        write!(f, "{}: ", self.hook)?;
+        match (&self.verdict, &self.cause) {
+            (HookVerdict::Done, Cause::Failed(error)) => return write!(f, "lost: {error}"),
+            (HookVerdict::Unchanged, _) if self.hook == "UserWillLogIn" => {
+                f.write_str("allowed")?
+            }
+            (verdict, _) => write!(f, "{verdict}")?,
         }
         if let Some(value) = &self.value {
             write!(f, " {value}")?;
         }
-        Ok(())
+        match &self.cause {
+            Cause::Answered
+                if self.hook == "ExecuteCommand" && self.verdict == HookVerdict::Done =>
+            {
+                f.write_str(", without a response: the user sees nothing")
+            }
+            Cause::Answered => Ok(()),
+            Cause::NotImplemented => f.write_str(" (the plugin does not implement it)"),
+            Cause::Failed(_) if matches!(self.verdict, HookVerdict::Error(_)) => Ok(()),
+            Cause::Failed(error) => write!(f, " although the plugin failed: {error}"),
+        }
     }
 }
 

@@ -31,7 +31,8 @@ pub(super) async fn answer(
     let has_upload = !request.body().is_end_stream();
     let (parts, incoming) = request.into_parts();
     let observer = shared.observer.clone();
-    let mut watched = Watched::new(observer, parts.method.as_str(), parts.uri.path());
+    let closing = shared.tasks.closing.clone();
+    let mut watched = Watched::new(observer, closing, parts.method.as_str(), parts.uri.path());
     let (upload, rest) = UploadBody::new(incoming);
     // HTTP/2 resets the stream with NO_ERROR, which tells the client to stop.
     let read_on = (has_upload && version < Version::HTTP_2).then(|| ReadOn {

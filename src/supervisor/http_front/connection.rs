@@ -36,7 +36,7 @@ const FRAME_BYTES: u32 = 64 * 1024;
 /// What hyper may hold of one connection's or stream's data, each way, in bytes.
 const BUFFER_BYTES: usize = 256 * 1024;
 /// The header fields of one HTTP/2 request, in bytes; HTTP/1 has its limit in the buffer.
-const MAX_HEADER_BYTES: u32 = 64 * 1024;
+const MAX_HEADER_BYTES: u32 = 256 * 1024;
 /// Pause after a failed accept, for example while file descriptors are short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 

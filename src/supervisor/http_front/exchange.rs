@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio_util::sync::CancellationToken;
+
 /// A request over HTTP that is over.
 #[derive(Debug, Clone)]
 pub struct Exchange {
@@ -33,6 +35,8 @@ pub enum ExchangeEnd {
     Cut(String),
     /// The client left.
     ClientLeft,
+    /// The server stopped, and did not wait any longer.
+    Stopped,
 }
 
 /// Hears of every request when it is over. Must not block.
@@ -41,11 +45,17 @@ pub type ExchangeObserver = Arc<dyn Fn(&Exchange) + Send + Sync>;
 /// A request under way: it is told when this is dropped.
 pub(super) struct Watched {
     observer: Option<ExchangeObserver>,
+    closing: CancellationToken,
     exchange: Exchange,
 }
 
 impl Watched {
-    pub(super) fn new(observer: Option<ExchangeObserver>, method: &str, path: &str) -> Self {
+    pub(super) fn new(
+        observer: Option<ExchangeObserver>,
+        closing: CancellationToken,
+        method: &str,
+        path: &str,
+    ) -> Self {
         let exchange = Exchange {
             plugin_id: String::new(),
             method: method.to_owned(),
@@ -56,7 +66,7 @@ impl Watched {
             reply_bytes: 0,
             end: ExchangeEnd::ClientLeft,
         };
-        Self { observer, exchange }
+        Self { observer, closing, exchange }
     }
 
     pub(super) fn plugin(&mut self, plugin_id: &str) {
@@ -86,6 +96,9 @@ impl Drop for Watched {
     fn drop(&mut self) {
         if let Some(observer) = &self.observer {
             self.exchange.duration = self.exchange.start.elapsed();
+            if self.exchange.end == ExchangeEnd::ClientLeft && self.closing.is_cancelled() {
+                self.exchange.end = ExchangeEnd::Stopped;
+            }
             observer(&self.exchange);
         }
     }

@@ -48,6 +48,7 @@ pub(super) fn init(
         // A target in absolute form, and every HTTP/2 request, has the host in the URI.
         host: uri.authority().map_or(host, |authority| authority.as_str().to_owned()),
         remote_addr: client.to_string(),
+        // Upstream leaves access_token in here, where no plugin needs it and every log finds it.
         request_uri: with_query(uri.path(), &uri),
         content_length: length.and_then(|length| i64::try_from(length).ok()).unwrap_or(-1),
     }

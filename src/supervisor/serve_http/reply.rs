@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use plugin_proto::v1;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
+use tonic::transport::Channel;
 
 use super::headers::{content_length, reply_headers};
 use super::upload::CancelOnDrop;
@@ -36,9 +37,7 @@ impl ServeHttpReply {
     pub(super) fn new(
         method: &str,
         mut first: v1::ServeHttpResponse,
-        stream: Streaming<v1::ServeHttpResponse>,
-        cancel: CancelOnDrop,
-        stopping: CancellationToken,
+        open: Open,
     ) -> Result<Self, ServeHttpError> {
         let init = first.init.take().unwrap_or_default();
         let status = match init.status_code {
@@ -57,16 +56,15 @@ impl ServeHttpReply {
             headers.remove(CONTENT_LENGTH);
         }
         let mut body = ReplyBody {
-            open: Some(Open { stream, cancel, stopping }),
+            open: Some(open),
             read: None,
             rest: Bytes::new(),
             length: promised.filter(|_| !without_body).map(|promised| Length { promised, sent: 0 }),
             without_body,
             failed: None,
         };
-        if let Err(error) = body.take(first) {
-            body.failed = Some(error);
-        }
+        // Nothing has been handed on yet: a client can still be told.
+        body.take(first)?;
         Ok(Self { status, headers, body })
     }
 }
@@ -101,11 +99,14 @@ pub struct ReplyBody {
     failed: Option<ServeHttpError>,
 }
 
+/// A stream that is open.
 #[derive(Debug)]
-struct Open {
-    stream: Streaming<v1::ServeHttpResponse>,
-    cancel: CancelOnDrop,
-    stopping: CancellationToken,
+pub(super) struct Open {
+    pub(super) stream: Streaming<v1::ServeHttpResponse>,
+    pub(super) cancel: CancelOnDrop,
+    pub(super) stopping: CancellationToken,
+    /// Perhaps the stream's own: it lasts as long as the stream.
+    pub(super) _connection: Channel,
 }
 
 /// The plugin's `Content-Length` and how much of it has been seen, in bytes.
@@ -168,11 +169,13 @@ impl ReplyBody {
             message.body_chunk.clear();
         }
         if let Some(length) = &mut self.length {
-            length.sent += message.body_chunk.len() as u64;
-            if length.sent > length.promised {
+            let sent = length.sent + message.body_chunk.len() as u64;
+            if sent > length.promised {
+                // Not counted: what is not sent is still owed, so that the cut shows.
                 let promised = length.promised;
                 return Err(ServeHttpError::WrongLength { promised, longer: true });
             }
+            length.sent = sent;
         }
         if !message.body_chunk.is_empty() || message.flush {
             self.read = Some(ReplyPart { chunk: message.body_chunk, flush: message.flush });
@@ -202,7 +205,7 @@ impl ReplyBody {
 }
 
 async fn linger(open: Open) {
-    let Open { mut stream, cancel: _cancel, stopping } = open;
+    let Open { mut stream, cancel: _cancel, stopping, _connection } = open;
     let ended = async {
         while let Ok(Some(message)) = stream.message().await {
             tracing::debug!(bytes = message.body_chunk.len(), "a message after a reply's end");
