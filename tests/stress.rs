@@ -15,6 +15,7 @@ use plugin_conformance::conformance::invariants::{Fact, Mark, Resource};
 use plugin_conformance::conformance::stress::{
     Ending, ROLES, Role, Stress, Summary, Until, memory_leak,
 };
+use plugin_conformance::supervisor::Fault;
 
 fn stress(seed: u64, cycles: u64) -> Stress {
     let mut stress = Stress::new(Interpreter::Link(fake_python()), seed);
@@ -23,16 +24,15 @@ fn stress(seed: u64, cycles: u64) -> Stress {
     stress
 }
 
-/// By plugin and cycle: what was decided, and the order of life events where the kernel has no say.
-type Seen = BTreeMap<(u64, u64), (String, Option<Vec<Mark>>)>;
+/// By plugin and cycle: what was decided, and the order of life events.
+type Seen = BTreeMap<(u64, u64), (String, Vec<Mark>)>;
 
 async fn seen(seed: u64) -> (Summary, Seen) {
     let (mut stress, seen) = (stress(seed, 60), Arc::new(Mutex::new(Seen::new())));
     let into = Arc::clone(&seen);
     stress.observe = Some(Arc::new(move |lived| {
         let plan = &lived.plan;
-        let marks = plan.role.ordered.then(|| lived.marks());
-        into.lock().unwrap().insert((plan.plugin, plan.cycle), (plan.to_string(), marks));
+        into.lock().unwrap().insert((plan.plugin, plan.cycle), (plan.to_string(), lived.marks()));
     }));
     let summary = stress.run().await.unwrap();
     let seen = seen.lock().unwrap().clone();
@@ -47,6 +47,7 @@ async fn the_same_seed_gives_the_same_decisions_and_the_same_order() {
     let (again, second) = seen(7).await;
     assert!(again.is_success(), "{again:#?}");
     assert_eq!(first, second);
+    assert_eq!(summary.digest, again.digest);
 }
 
 /// A fault in a well-behaved plugin's life: what is found.
@@ -108,8 +109,61 @@ async fn each_leak_is_found() {
     });
     assert_eq!(leaks(&zombies.await), ["children", "zombies"]);
 
+    let files = found(|lived| {
+        std::fs::write(lived.folder.with_extension("forgotten"), "").unwrap();
+    });
+    assert_eq!(leaks(&files.await), ["files"]);
+
+    // Not a child of ours: its parent, the shell, has gone.
+    let pids = Arc::new(Mutex::new(Vec::new()));
+    let into = Arc::clone(&pids);
+    let orphans = found(move |lived| {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "sleep 600 >/dev/null 2>&1 & echo $!"]).env("OF", &lived.folder);
+        let text = String::from_utf8(shell.output().unwrap().stdout).unwrap();
+        into.lock().unwrap().push(text.trim().parse::<i32>().unwrap());
+    })
+    .await;
+    for pid in pids.lock().unwrap().drain(..) {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+    assert_eq!(leaks(&orphans), ["descendants"]);
+
     let tasks = found(|_| drop(tokio::spawn(std::future::pending::<()>())));
     assert_eq!(leaks(&tasks.await), ["tasks"]);
+}
+
+/// A driver with a fault: found, by a seed that finds it again.
+async fn found_in_the_driver(fault: Fault, rule: &str) {
+    let mut stress = stress(5, 40);
+    stress.roles = vec![Role::by_name("well-behaved").unwrap()];
+    (stress.fault, stress.patience) = (Some(fault), Duration::from_secs(3));
+    let summary = stress.run().await.unwrap();
+    let broken = summary.broken.first().unwrap_or_else(|| panic!("{fault:?}: {summary:#?}"));
+    assert_eq!(broken.rule, rule, "{fault:?}: {broken:#?}");
+    let plan = stress.plan(broken.plugin, broken.cycle).unwrap();
+    let again = stress.live(&plan).await.unwrap();
+    assert_eq!(again.violation().map(|(rule, _)| rule), Some(rule), "{plan}");
+    // Without the fault the same life is a good one.
+    stress.fault = None;
+    stress.patience = Duration::from_secs(20);
+    assert_eq!(stress.live(&plan).await.unwrap().violation(), None, "{plan}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_server_that_goes_before_its_process_is_found() {
+    found_in_the_driver(Fault::ApiFirst, "api-outlives-process").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_release_that_is_done_twice_is_found() {
+    found_in_the_driver(Fault::ReleaseTwice, "released-once").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_that_is_lost_is_found() {
+    found_in_the_driver(Fault::StopLost, "stop-ends").await;
 }
 
 #[test]
@@ -127,7 +181,7 @@ fn every_role_is_a_character_and_every_ending_is_played() {
     let stress = stress(3, 0);
     let endings: std::collections::BTreeSet<Ending> =
         (0..300).map(|cycle| stress.plan(0, cycle).unwrap().ending).collect();
-    assert_eq!(endings.len(), 9);
+    assert_eq!(endings.len(), 12);
 }
 
 fn program(arguments: &[&str]) -> (i32, String) {

@@ -278,12 +278,31 @@ pub(crate) struct StressArguments {
     pub(crate) longest_delay: u64,
 
     /// Live one life alone: its plugin and its cycle, as a violation names them
-    #[arg(long, value_name = "PLUGIN:CYCLE", value_parser = life, conflicts_with_all = ["cycles", "duration", "json"])]
+    #[arg(long, value_name = "PLUGIN:CYCLE", value_parser = life, conflicts_with_all = ["cycles", "duration", "json", "events"])]
     pub(crate) only: Option<(u64, u64)>,
 
     /// Write the result to FILE as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+
+    /// Write each life's decisions and the order of its events to FILE, a line of JSON a life, sorted
+    /// by plugin and cycle: the same for the same seed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+
+    /// A fault for the driver to have, which the run must find
+    #[arg(long, value_name = "FAULT", hide = true)]
+    pub(crate) fault: Option<FaultArgument>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FaultArgument {
+    /// The API server is stopped before the process is reaped
+    ApiFirst,
+    /// The API server's end is carried out twice
+    ReleaseTwice,
+    /// A stop that comes together with another event is not heard
+    StopLost,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -1,16 +1,22 @@
 //! `stress`.
 
+use std::collections::BTreeMap;
+use std::fs::File;
 use std::io::{IsTerminal as _, Write as _};
+use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use clap::ValueEnum as _;
 use plugin_conformance::conformance::Interpreter;
-use plugin_conformance::conformance::stress::{ROLES, Role, Stress, Summary, Until};
+use plugin_conformance::conformance::stress::{Lived, ROLES, Role, Stress, Summary, Until};
+use plugin_conformance::supervisor::Fault;
+use serde_json::json;
 
 use super::Failure;
-use super::args::StressArguments;
+use super::args::{FaultArgument, StressArguments};
 
 pub(super) async fn stress(arguments: StressArguments) -> Result<ExitCode, Failure> {
     let seed = match arguments.seed {
@@ -37,26 +43,34 @@ pub(super) async fn stress(arguments: StressArguments) -> Result<ExitCode, Failu
         (Some(duration), _) => Until::Elapsed(duration),
         (None, cycles) => Until::Cycles(cycles.unwrap_or(1000)),
     };
+    stress.fault = arguments.fault.map(fault);
     if let Some((plugin, cycle)) = arguments.only {
         return only(&stress, plugin, cycle).await;
     }
     // A run whose result cannot be written is not begun.
-    let mut file = match &arguments.json {
-        Some(path) => Some(std::fs::File::create(path).map_err(|error| {
-            format!("cannot write {}: {error}; name another file by --json", path.display())
-        })?),
-        None => None,
-    };
+    let mut file = create(arguments.json.as_deref(), "--json")?;
+    let mut events = create(arguments.events.as_deref(), "--events")?;
     println!("seed {seed}, {} plugins", stress.plugins);
-    let lives = AtomicU64::new(0);
-    if std::io::stderr().is_terminal() {
-        stress.observe = Some(Arc::new(move |_| {
-            let lives = lives.fetch_add(1, Ordering::Relaxed) + 1;
+    let (lives, tty) = (AtomicU64::new(0), std::io::stderr().is_terminal());
+    let (lines, wanted) = (Arc::new(Mutex::new(BTreeMap::new())), events.is_some());
+    let into = Arc::clone(&lines);
+    stress.observe = Some(Arc::new(move |lived: &Lived| {
+        let lives = lives.fetch_add(1, Ordering::Relaxed) + 1;
+        if tty {
             eprint!("\r{lives} lives ");
-        }));
-    }
+        }
+        if wanted {
+            let at = (lived.plan.plugin, lived.plan.cycle);
+            into.lock().unwrap_or_else(PoisonError::into_inner).insert(at, line(lived));
+        }
+    }));
     let summary = stress.run().await?;
-    tell(&summary, &replay(&stress, &arguments.characters));
+    tell(&summary, &replay(&stress, &arguments));
+    if let Some(events) = &mut events {
+        for line in lines.lock().unwrap_or_else(PoisonError::into_inner).values() {
+            writeln!(events, "{line}")?;
+        }
+    }
     if let Some(file) = &mut file {
         let text = serde_json::to_string_pretty(&summary)?;
         writeln!(file, "{text}")?;
@@ -68,7 +82,8 @@ pub(super) async fn stress(arguments: StressArguments) -> Result<ExitCode, Failu
 }
 
 /// The command that replays a life of this run, up to the life.
-fn replay(stress: &Stress, characters: &[String]) -> String {
+fn replay(stress: &Stress, arguments: &StressArguments) -> String {
+    let characters = &arguments.characters;
     let mut command = format!(
         "plugin-conformance stress --seed {} --longest-delay {}",
         stress.seed,
@@ -77,7 +92,39 @@ fn replay(stress: &Stress, characters: &[String]) -> String {
     if !characters.is_empty() {
         command += &format!(" --characters {}", characters.join(","));
     }
+    if let Some(fault) = arguments.fault.and_then(|fault| fault.to_possible_value()) {
+        command += &format!(" --fault {}", fault.get_name());
+    }
     command + " --only"
+}
+
+/// A life's line of `--events`.
+fn line(lived: &Lived) -> String {
+    let events: Vec<_> = lived.marks().iter().map(|mark| format!("{mark:?}")).collect();
+    json!({
+        "plugin": lived.plan.plugin,
+        "cycle": lived.plan.cycle,
+        "plan": lived.plan.to_string(),
+        "events": events,
+    })
+    .to_string()
+}
+
+fn create(path: Option<&Path>, option: &str) -> Result<Option<File>, String> {
+    path.map(|path| {
+        File::create(path).map_err(|error| {
+            format!("cannot write {}: {error}; name another file by {option}", path.display())
+        })
+    })
+    .transpose()
+}
+
+const fn fault(argument: FaultArgument) -> Fault {
+    match argument {
+        FaultArgument::ApiFirst => Fault::ApiFirst,
+        FaultArgument::ReleaseTwice => Fault::ReleaseTwice,
+        FaultArgument::StopLost => Fault::StopLost,
+    }
 }
 
 async fn only(stress: &Stress, plugin: u64, cycle: u64) -> Result<ExitCode, Failure> {
@@ -113,6 +160,7 @@ fn tell(summary: &Summary, replay: &str) {
     for leak in &summary.leaks {
         println!("LEAK {leak}");
     }
+    println!("the same again: {}", summary.digest);
     println!("characters: {:?}\nendings: {:?}", summary.characters, summary.endings);
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let rate = summary.lives as f64 / summary.seconds.max(0.001);

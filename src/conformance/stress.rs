@@ -5,6 +5,7 @@
 //! [`Role`] explains; what the program has is counted before and after. `docs/stress.md` says what
 //! of a run is the same again.
 
+mod ask;
 mod leaks;
 mod life;
 mod plan;
@@ -19,11 +20,12 @@ use futures::future::try_join_all;
 
 pub use leaks::{Census, ENOUGH_LIVES, KEPT_PER_LIFE, memory_leak};
 pub use life::Lived;
-pub use plan::{Deed, Ending, LifePlan};
+pub use plan::{Deed, Ending, LifePlan, Stage};
 pub use role::{ROLES, Role, RoleError};
 pub use summary::{Broken, Summary};
 
 use super::{BundleError, Interpreter};
+use crate::supervisor::Fault;
 
 /// Lives of each plugin between two censuses.
 const ROUND: u64 = 10;
@@ -76,6 +78,11 @@ pub struct Stress {
     pub longest: Duration,
     /// When it is over.
     pub until: Until,
+    /// A life that takes longer has not ended; 20 s, far more than a limit that is let elapse.
+    pub patience: Duration,
+    /// For tests: a fault of the driver.
+    #[doc(hidden)]
+    pub fault: Option<Fault>,
     /// For tests.
     pub sabotage: Option<Sabotage>,
     /// Hears of each life, in the order in which they end.
@@ -92,6 +99,8 @@ impl Stress {
             roles: ROLES.iter().collect(),
             longest: Duration::from_millis(10),
             until: Until::Cycles(1000),
+            patience: Duration::from_secs(20),
+            fault: None,
             sabotage: None,
             observe: None,
         }
@@ -113,7 +122,7 @@ impl Stress {
 
     async fn live_in(&self, root: &std::path::Path, plan: &LifePlan) -> Result<Lived, StressError> {
         let dir = root.join(format!("{}-{}", plan.plugin, plan.cycle));
-        let mut lived = life::live(plan, &dir, &self.interpreter).await?;
+        let mut lived = life::live(self, plan, &dir).await?;
         if let Some(sabotage) = &self.sabotage {
             sabotage(&mut lived);
         }
@@ -149,7 +158,12 @@ impl Stress {
                     if let Some(observe) = &self.observe {
                         observe(&lived);
                     }
+                    let broken = lived.violation().is_some();
                     lives.push(lived);
+                    // A life that does not end has cost time enough: no further one in this round.
+                    if broken {
+                        break;
+                    }
                 }
                 Ok::<_, StressError>(lives)
             });
@@ -158,7 +172,13 @@ impl Stress {
                 if let Some((rule, detail)) = lived.violation() {
                     summary.violations += 1;
                     if summary.broken.len() < TOLD {
-                        summary.broken.push(self.broken(folder, lived, rule, detail).await?);
+                        // One shorter trace of each rule will do.
+                        let known = summary.broken.iter().any(|broken| broken.rule == rule);
+                        let best = match known {
+                            true => lived.clone(),
+                            false => self.shortest(folder, lived, rule).await?,
+                        };
+                        summary.broken.push(Broken::new(lived, rule, detail, &best));
                     }
                 }
             }
@@ -185,37 +205,32 @@ impl Stress {
         Ok(summary)
     }
 
-    /// A broken life in full, with the shortest trace found that breaks the same rule.
-    async fn broken(
+    /// The shortest life found that breaks the same rule: a simpler plan of it, and a simpler one of
+    /// that, until none is shorter or the time is up.
+    async fn shortest(
         &self,
         root: &std::path::Path,
         lived: &Lived,
         rule: &'static str,
-        detail: String,
-    ) -> Result<Broken, StressError> {
+    ) -> Result<Lived, StressError> {
         let (start, mut best) = (Instant::now(), lived.clone());
-        for plan in lived.plan.simpler() {
-            if start.elapsed() > SHORTEN {
-                break;
+        loop {
+            let mut found = false;
+            for plan in best.plan.simpler() {
+                if start.elapsed() > SHORTEN {
+                    return Ok(best);
+                }
+                let again = self.live_in(root, &plan).await?;
+                let same = again.violation().is_some_and(|(broken, _)| broken == rule);
+                if same && again.length() < best.length() {
+                    (best, found) = (again, true);
+                    break;
+                }
             }
-            let again = self.live_in(root, &plan).await?;
-            let same = again.violation().is_some_and(|(broken, _)| broken == rule);
-            if same
-                && again.facts.len() + again.plan.deeds.len()
-                    < best.facts.len() + best.plan.deeds.len()
-            {
-                best = again;
+            if !found {
+                return Ok(best);
             }
         }
-        Ok(Broken {
-            rule: rule.to_owned(),
-            detail,
-            plugin: lived.plan.plugin,
-            cycle: lived.plan.cycle,
-            plan: lived.plan.to_string(),
-            trace: best.facts.iter().map(|fact| format!("{fact:?}")).collect(),
-            shorter: (best.plan != lived.plan).then(|| best.plan.to_string()),
-        })
     }
 }
 

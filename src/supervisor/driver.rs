@@ -19,7 +19,7 @@ use super::output::TailBuffer;
 use super::plan::Plan;
 use super::process::{self, ExitReport, Process};
 use super::pump::{FirstLine, Pumps};
-use super::schedule::Pace;
+use super::schedule::{Fault, Pace};
 use super::{Active, Ended};
 use crate::api::{ApiServer, ApiToken, ListenError, TOKEN_VARIABLE};
 
@@ -173,6 +173,9 @@ impl Driver {
                 }
             };
             self.pace.heard(event).await;
+            if self.pace.has(Fault::StopLost) {
+                stop_heard |= controls.stop.is_cancelled();
+            }
         }
     }
 
@@ -459,10 +462,14 @@ impl Driver {
         self.hooks = None;
         let (process, pumps) = (self.process.take(), self.pumps.take());
         let (reap, output) = (self.config.timeouts.reap, self.config.timeouts.output);
+        let too_early = self.pace.has(Fault::ApiFirst).then(|| self.api.take()).flatten();
         if !self.exited {
             self.record(EventKind::Killing);
         }
         async move {
+            if let Some(api) = too_early {
+                api.stop(Duration::ZERO).await;
+            }
             let report = match process {
                 Some(process) => Some(process.finish(reap).await),
                 None => None,
@@ -492,6 +499,9 @@ impl Driver {
                 None => 0,
             };
             outcome(Event::ApiStopped, move |driver| {
+                if driver.pace.has(Fault::ReleaseTwice) {
+                    driver.record(EventKind::ApiStopped { forced });
+                }
                 driver.record(EventKind::ApiStopped { forced });
             })
         }

@@ -26,8 +26,32 @@ pub enum Ending {
     CrashInStop,
     /// The launch is dropped at the plan's moment.
     CutLaunch,
+    /// A stop is asked for at the plan's moment of the launch, at the same time as what happens then.
+    StopLaunch,
+    /// A [`Keeper`](crate::supervisor::Keeper) stops it and launches it again.
+    Restart,
+    /// SIGKILL from outside; a keeper launches it again.
+    CrashKept,
     /// The character does it.
     ByItself,
+}
+
+impl Ending {
+    /// Whether a keeper has the plugin, which then has two lives.
+    pub const fn is_kept(self) -> bool {
+        matches!(self, Self::Restart | Self::CrashKept)
+    }
+}
+
+/// How far an action of the launch is when something interrupts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// It was begun.
+    Begun,
+    /// It has its outcome, which was not heard.
+    Done,
+    /// Its outcome was heard.
+    Heard,
 }
 
 /// What is done with a plugin while it is active.
@@ -48,6 +72,8 @@ pub enum Deed {
         path: &'static str,
         /// Its reply is dropped unread.
         cancelled: bool,
+        /// Through an [`HttpFront`](crate::supervisor::HttpFront), over a connection of its own.
+        front: bool,
     },
     /// A hook that is under way when the end begins.
     UnderWay {
@@ -71,15 +97,18 @@ pub struct LifePlan {
     pub deeds: Vec<Deed>,
     /// How it ends.
     pub ending: Ending,
-    /// The action in which the launch is dropped, for [`Ending::CutLaunch`].
+    /// The action in which the launch is dropped or stopped, for [`Ending::CutLaunch`] and
+    /// [`Ending::StopLaunch`].
     pub cut: Action,
+    /// How far it is, for [`Ending::StopLaunch`].
+    pub stage: Stage,
     /// The seed of the injected delays.
     pub delays: u64,
     /// The longest of them.
     pub longest: Duration,
 }
 
-/// The actions in which a launch can be cut. Spawning is not interrupted.
+/// The actions in which a launch can be cut.
 const CUTS: [Action; 6] = [
     Action::StartApi,
     Action::ReadHandshake,
@@ -88,6 +117,18 @@ const CUTS: [Action; 6] = [
     Action::AskHooks,
     Action::Activate,
 ];
+
+/// Those at which it can be stopped: also when it spawns, which is not interrupted.
+const STOPS: [Action; 7] = [
+    Action::StartApi,
+    Action::Spawn,
+    Action::ReadHandshake,
+    Action::Connect,
+    Action::CheckHealth,
+    Action::AskHooks,
+    Action::Activate,
+];
+const STAGES: [Stage; 3] = [Stage::Begun, Stage::Done, Stage::Heard];
 
 const HOOKS: [&str; 6] = [
     "MessageWillBePosted",
@@ -126,7 +167,10 @@ impl LifePlan {
                 });
             }
             Some(match role.http {
-                true => Deed::Http { path: pick(&PATHS, which)?, cancelled },
+                true => {
+                    let (path, front) = (*pick(&PATHS, which)?, what % 2 == 0);
+                    Deed::Http { path, cancelled, front }
+                }
                 false => Deed::Health,
             })
         };
@@ -141,7 +185,11 @@ impl LifePlan {
             unix: roll(3) % 2 == 0,
             deeds,
             ending,
-            cut: *pick(&CUTS, roll(4))?,
+            cut: match ending {
+                Ending::StopLaunch => *pick(&STOPS, roll(4))?,
+                _ => *pick(&CUTS, roll(4))?,
+            },
+            stage: *pick(&STAGES, roll(6))?,
             delays: roll(5),
             longest,
         })
@@ -153,10 +201,7 @@ impl LifePlan {
         match self.ending {
             Ending::KillInStop | Ending::CrashInStop => Some(Point::Begun(Action::Deactivate)),
             Ending::CutLaunch => Some(Point::Begun(self.cut)),
-            Ending::ByItself if self.role.name == "crash-in-on-activate" => {
-                Some(Point::Done(Action::Activate))
-            }
-            _ => None,
+            _ => self.role.hold,
         }
     }
 
@@ -196,8 +241,10 @@ impl fmt::Display for LifePlan {
             "plugin {plugin}, cycle {cycle}: {}, API on {api}, {:?}",
             role.name, self.ending
         )?;
-        if self.ending == Ending::CutLaunch {
-            write!(f, " in {:?}", self.cut)?;
+        match self.ending {
+            Ending::CutLaunch => write!(f, " in {:?}", self.cut)?,
+            Ending::StopLaunch => write!(f, " at {:?} {:?}", self.stage, self.cut)?,
+            _ => {}
         }
         write!(f, ", delays {:016x} up to {:?}", self.delays, self.longest)?;
         for deed in &self.deeds {

@@ -5,18 +5,19 @@ use std::time::Duration;
 use fake_interpreters::characters::{Character, UnknownCharacter};
 
 use super::plan::Ending;
-use crate::supervisor::Timeouts;
+use crate::supervisor::lifecycle::Action;
+use crate::supervisor::{Point, Timeouts};
 
 /// A character on the stage of a stress run.
 #[derive(Debug, Clone, Copy)]
 pub struct Role {
     /// The character's name.
     pub name: &'static str,
-    /// Whether its launch succeeds; `None` if either may come.
-    pub launches: Option<bool>,
-    /// Whether the names of its life events come in the same order each time. Where a process dies
-    /// while it is being talked to, the kernel decides what is heard first.
-    pub ordered: bool,
+    /// Whether its launch succeeds.
+    pub launches: bool,
+    /// Where the driver is held until the process has exited, so that the exit is always heard
+    /// before the answer: else the kernel would decide.
+    pub(super) hold: Option<Point>,
     /// It implements the unary hooks.
     pub hooks: bool,
     /// It answers HTTP.
@@ -45,6 +46,9 @@ const ANY: &[Ending] = &[
     Ending::KillInStop,
     Ending::CrashInStop,
     Ending::CutLaunch,
+    Ending::StopLaunch,
+    Ending::Restart,
+    Ending::CrashKept,
 ];
 const ACTIVE: &[Ending] =
     &[Ending::Stop, Ending::TwoStops, Ending::Kill, Ending::Crash, Ending::Drop];
@@ -52,19 +56,11 @@ const ITSELF: &[Ending] = &[Ending::ByItself];
 
 const fn good(name: &'static str) -> Role {
     let limits = |_: &mut Timeouts| ();
-    Role {
-        name,
-        launches: Some(true),
-        ordered: true,
-        hooks: false,
-        http: false,
-        endings: ANY,
-        limits,
-    }
+    Role { name, launches: true, hold: None, hooks: false, http: false, endings: ANY, limits }
 }
 
 const fn refused(name: &'static str) -> Role {
-    Role { launches: Some(false), endings: ITSELF, ..good(name) }
+    Role { launches: false, endings: ITSELF, ..good(name) }
 }
 
 const SHORT: Duration = Duration::from_millis(200);
@@ -77,14 +73,18 @@ pub static ROLES: &[Role] = &[
     good("unix-hooks"),
     good("calls-while-stopping"),
     good("leaks-open-call"),
-    Role { endings: ACTIVE, ordered: false, ..good("controller-exits") },
+    Role {
+        endings: ACTIVE,
+        hold: Some(Point::Done(Action::AskToLeave)),
+        ..good("controller-exits")
+    },
     Role { hooks: true, endings: ACTIVE, ..good("hang-in-hook") },
     Role { endings: ACTIVE, ..good("grandchild-new-session") },
     Role { endings: ITSELF, ..good("crash-in-hook") },
     refused("error-in-on-activate"),
-    refused("crash-in-on-activate"),
-    Role { ordered: false, ..refused("crash-after-handshake") },
-    Role { launches: None, ordered: false, endings: ITSELF, ..good("crash-later") },
+    Role { hold: Some(Point::Done(Action::Activate)), ..refused("crash-in-on-activate") },
+    Role { hold: Some(Point::Begun(Action::Connect)), ..refused("crash-after-handshake") },
+    Role { hold: Some(Point::Done(Action::Activate)), ..refused("crash-later") },
     refused("garbage-handshake"),
     Role { endings: ACTIVE, limits: |limits| limits.grace = SHORT, ..good("ignores-sigterm") },
     Role {

@@ -1,11 +1,13 @@
 //! What a stress run has found.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::Serialize;
 
 use super::leaks::Census;
 use super::life::Lived;
+use crate::supervisor::SeededSchedule;
 
 /// A life that broke a rule.
 #[derive(Debug, Clone, Serialize)]
@@ -24,6 +26,21 @@ pub struct Broken {
     pub trace: Vec<String>,
     /// The decisions of that life, if it is another.
     pub shorter: Option<String>,
+}
+
+impl Broken {
+    /// A life that broke a rule, and the shortest one found that breaks it as well.
+    pub(super) fn new(lived: &Lived, rule: &str, detail: String, best: &Lived) -> Self {
+        Self {
+            rule: rule.to_owned(),
+            detail,
+            plugin: lived.plan.plugin,
+            cycle: lived.plan.cycle,
+            plan: lived.plan.to_string(),
+            trace: best.facts.iter().map(|fact| format!("{fact:?}")).collect(),
+            shorter: (best.plan != lived.plan).then(|| best.plan.to_string()),
+        }
+    }
 }
 
 /// The result of a run.
@@ -55,6 +72,9 @@ pub struct Summary {
     pub before: Census,
     /// The counts at the end.
     pub after: Census,
+    /// Of all decisions and of the order of each plugin's life events: the same for the same seed and
+    /// number of lives, in hexadecimal.
+    pub digest: String,
     /// How long it took, in seconds.
     pub seconds: f64,
 }
@@ -68,6 +88,10 @@ impl Summary {
         self.hooks += lived.hooks;
         self.requests += lived.requests;
         self.calls += lived.calls;
+        let seed = u64::from_str_radix(&self.digest, 16).unwrap_or_default();
+        let line = format!("{} {:?}", lived.plan, lived.marks());
+        let digest = SeededSchedule::new(seed, Duration::ZERO).roll(&line, [0, 0]);
+        self.digest = format!("{digest:016x}");
     }
 
     /// Whether no rule was broken and nothing leaked.

@@ -1,7 +1,7 @@
 //! Sees what the driver begins, and when the API server is let go.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +16,9 @@ use super::super::invariants::{Fact, LifeTrace, Resource};
 use super::super::subject::is_alive;
 use crate::api::{AppError, DynamicApi};
 use crate::supervisor::lifecycle::Action;
-use crate::supervisor::{EventKind, Moment, Point, Schedule, SeededSchedule};
+use crate::supervisor::{EventKind, Fault, Moment, Point, Schedule, SeededSchedule};
+
+use super::plan::Stage;
 
 /// Longer than any life: what is held so long is interrupted.
 const HOLD: Duration = Duration::from_secs(60);
@@ -28,6 +30,29 @@ pub(super) struct Watching {
     pub(super) hold: Option<Point>,
     /// The driver is at that moment.
     pub(super) held: CancellationToken,
+    /// When a stop is asked for, by the driver itself, so that it comes exactly then.
+    pub(super) cut: Option<(Action, Stage)>,
+    pub(super) stop: CancellationToken,
+    /// The action that was begun last.
+    pub(super) last: Mutex<Option<Action>>,
+    pub(super) fault: Option<Fault>,
+}
+
+impl Watching {
+    fn stop_at(&self, point: Point) {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let (action, stage) = match point {
+            Point::Begun(action) => (Some(action), Stage::Begun),
+            Point::Done(action) => (Some(action), Stage::Done),
+            Point::Heard(_) => (*last, Stage::Heard),
+        };
+        *last = action;
+        let now = action.map(|action| (action, stage));
+        if self.cut.is_some() && self.cut == now && !self.stop.is_cancelled() {
+            self.trace.add(Fact::StopAsked);
+            self.stop.cancel();
+        }
+    }
 }
 
 impl Schedule for Watching {
@@ -35,6 +60,7 @@ impl Schedule for Watching {
         if let Point::Begun(action) = moment.point {
             self.trace.add(Fact::Begins(action));
         }
+        self.stop_at(moment.point);
         if self.hold == Some(moment.point) {
             self.held.cancel();
             return HOLD;
@@ -44,6 +70,10 @@ impl Schedule for Watching {
 
     fn over(&self, _: &str, _: u64, action: Action) {
         self.trace.add(Fact::Over(action));
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        self.fault
     }
 }
 
