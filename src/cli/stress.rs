@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use clap::ValueEnum as _;
 use plugin_conformance::conformance::Interpreter;
-use plugin_conformance::conformance::stress::{Lived, ROLES, Role, Stress, Summary, Until};
+use plugin_conformance::conformance::stress::{Lived, Role, Stress, Summary, Until};
 use plugin_conformance::supervisor::Fault;
 use serde_json::json;
 
@@ -32,9 +32,7 @@ pub(super) async fn stress(arguments: StressArguments) -> Result<ExitCode, Failu
     let roles: Vec<_> =
         roles.collect::<Result<_, _>>().map_err(|error| format!("--characters: {error}"))?;
     let mut stress = Stress::new(Interpreter::Link(super::interpreter()?), seed);
-    if roles.is_empty() {
-        stress.roles = ROLES.iter().collect();
-    } else {
+    if !roles.is_empty() {
         stress.roles = roles;
     }
     stress.plugins = arguments.plugins;

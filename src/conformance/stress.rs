@@ -21,7 +21,7 @@ use futures::future::try_join_all;
 pub use leaks::{Census, ENOUGH_LIVES, KEPT_PER_LIFE, memory_leak};
 pub use life::Lived;
 pub use plan::{Deed, Ending, LifePlan, Stage};
-pub use role::{ROLES, Role, RoleError};
+pub use role::{ROLES, Role, RoleError, ordinary};
 pub use summary::{Broken, Summary};
 
 use super::{BundleError, Interpreter};
@@ -96,7 +96,7 @@ impl Stress {
             interpreter,
             seed,
             plugins: 4,
-            roles: ROLES.iter().collect(),
+            roles: ordinary(),
             longest: Duration::from_millis(10),
             until: Until::Cycles(1000),
             patience: Duration::from_secs(20),

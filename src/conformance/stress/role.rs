@@ -65,7 +65,7 @@ const fn refused(name: &'static str) -> Role {
 
 const SHORT: Duration = Duration::from_millis(200);
 
-/// The characters of a stress run. The first ones make the greater part of an ordinary run.
+/// The characters of a stress run, in the order in which they are told.
 pub static ROLES: &[Role] = &[
     good("well-behaved"),
     Role { hooks: true, ..good("every-hook") },
@@ -94,6 +94,13 @@ pub static ROLES: &[Role] = &[
     },
     Role { endings: ACTIVE, ..good("every-rpc") },
 ];
+
+/// The parts of an ordinary run: the characters that answer hooks and HTTP have more of them.
+pub fn ordinary() -> Vec<&'static Role> {
+    let busy = ROLES.iter().filter(|role| role.hooks || role.http);
+    let http = ROLES.iter().filter(|role| role.http);
+    ROLES.iter().chain(busy).chain(http).collect()
+}
 
 /// Why a character cannot take part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
