@@ -54,7 +54,7 @@ pub enum StressError {
 pub enum Until {
     /// After so many lives in all, rounded up to the same number for each plugin.
     Cycles(u64),
-    /// After the round that ends later than this.
+    /// After the lives that end later than this.
     Elapsed(Duration),
 }
 
@@ -153,7 +153,9 @@ impl Stress {
             let rounds = (0..plugins).map(|plugin| async move {
                 let mut lives = Vec::new();
                 for cycle in from..from + count {
-                    let Some(plan) = self.plan(plugin, cycle) else { break };
+                    let over =
+                        matches!(self.until, Until::Elapsed(limit) if start.elapsed() >= limit);
+                    let Some(plan) = self.plan(plugin, cycle).filter(|_| !over) else { break };
                     let lived = self.live_in(folder, &plan).await?;
                     if let Some(observe) = &self.observe {
                         observe(&lived);
