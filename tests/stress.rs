@@ -13,9 +13,10 @@ use common::fake_python;
 use plugin_conformance::conformance::Interpreter;
 use plugin_conformance::conformance::invariants::{Fact, Mark, Resource};
 use plugin_conformance::conformance::stress::{
-    Ending, ROLES, Role, Stress, Summary, Until, memory_leak,
+    Ending, ROLES, Role, Stage, Stress, Summary, Until, memory_leak,
 };
 use plugin_conformance::supervisor::Fault;
+use plugin_conformance::supervisor::lifecycle::Action;
 
 fn stress(seed: u64, cycles: u64) -> Stress {
     let mut stress = Stress::new(Interpreter::Link(fake_python()), seed);
@@ -164,6 +165,20 @@ async fn a_release_that_is_done_twice_is_found() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_that_is_lost_is_found() {
     found_in_the_driver(Fault::StopLost, "stop-ends").await;
+}
+
+/// Found by a run of 10,000: a server that was started, but not heard of, went in the background.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_api_server_that_was_not_heard_of_is_gone_before_the_end() {
+    let stress = stress(1, 0);
+    let well = Role::by_name("well-behaved").unwrap();
+    let mut plan = stress.plan(0, 0).unwrap();
+    (plan.role, plan.ending, plan.cut) = (well, Ending::StopLaunch, Action::StartApi);
+    (plan.stage, plan.deeds) = (Stage::Done, Vec::new());
+    for (delays, unix) in (0..40).flat_map(|delays| [(delays, false), (delays, true)]) {
+        (plan.delays, plan.unix) = (delays, unix);
+        assert_eq!(stress.live(&plan).await.unwrap().violation(), None, "{plan}");
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Carries out the actions of a [`Lifecycle`]: the thin layer between the pure machine and tokio.
 
 use std::ffi::OsStr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -61,6 +61,9 @@ pub(super) struct Driver {
     ready: Option<oneshot::Sender<Result<Active, LaunchError>>>,
 
     api: Option<ApiServer>,
+    /// An API server that was started, until the machine hears of it: a stop that comes first must
+    /// find it, for dropped it would only go in the background.
+    started: Arc<Mutex<Option<ApiServer>>>,
     /// What the plugin must say to it.
     api_token: Option<ApiToken>,
     process: Option<Process>,
@@ -106,6 +109,7 @@ impl Driver {
             pace,
             ready: Some(ready),
             api: None,
+            started: Arc::default(),
             api_token: None,
             process: None,
             pumps: None,
@@ -228,6 +232,7 @@ impl Driver {
 
     fn start_api(&self) -> BoxFuture<'static, Outcome> {
         let (builder, token) = (self.config.api_builder(), self.config.launch_token());
+        let started = Arc::clone(&self.started);
         async move {
             let Some(mut builder) = builder else {
                 return failed(LaunchFailure::NoPhase(Phase::StartingApi));
@@ -240,15 +245,25 @@ impl Driver {
                 builder = builder.token(token);
             }
             match builder.start().await {
-                Ok(api) => outcome(Event::ApiListening, |driver| {
-                    driver.record(EventKind::ApiListening { target: api.target().to_owned() });
-                    driver.api = Some(api);
-                    driver.api_token = token;
-                }),
+                Ok(api) => {
+                    started.lock().unwrap_or_else(PoisonError::into_inner).replace(api);
+                    outcome(Event::ApiListening, |driver| {
+                        driver.api = driver.take_started();
+                        if let Some(api) = &driver.api {
+                            let target = api.target().to_owned();
+                            driver.record(EventKind::ApiListening { target });
+                        }
+                        driver.api_token = token;
+                    })
+                }
                 Err(error) => failed(error),
             }
         }
         .boxed()
+    }
+
+    fn take_started(&self) -> Option<ApiServer> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn spawn(&self) -> BoxFuture<'static, Outcome> {
@@ -489,7 +504,8 @@ impl Driver {
     }
 
     fn stop_api(&mut self) -> BoxFuture<'static, Outcome> {
-        let (api, drain) = (self.api.take(), self.config.timeouts.api_drain);
+        let api = self.api.take().or_else(|| self.take_started());
+        let drain = self.config.timeouts.api_drain;
         async move {
             let forced = match api {
                 Some(api) => {
