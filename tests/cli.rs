@@ -53,6 +53,7 @@ fn help_teaches() {
         insta::assert_snapshot!("help_bundle", seen(&["bundle", "--help"]));
         insta::assert_snapshot!("help_serve", seen(&["serve", "--help"]));
         insta::assert_snapshot!("help_run", seen(&["run", "--help"]));
+        insta::assert_snapshot!("help_stress", seen(&["stress", "--help"]));
         insta::assert_snapshot!("interpreters", seen(&["bundle"]));
     });
 }

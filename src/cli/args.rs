@@ -2,6 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plugin_conformance::conformance::DEFAULT_VERSION;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Serve(ServeArguments),
     Run(RunArguments),
     Coverage(CoverageArguments),
+    Stress(StressArguments),
 }
 
 /// Check the kit's supervisor and server, or a plugin.
@@ -238,6 +240,89 @@ pub(crate) struct CoverageArguments {
     /// The folder with the snapshots
     #[arg(long, value_name = "DIR", default_value = "snapshots")]
     pub(crate) snapshots: PathBuf,
+}
+
+/// Launch, disturb and end plugins, again and again, as a seed says.
+///
+/// Real processes, several at a time, with injected delays in the supervisor. Each life is judged by
+/// the invariants of the life cycle, and leaks are counted. A life that breaks a rule is told with
+/// the command that replays it.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  plugin-conformance stress --duration 60s\n  plugin-conformance \
+    stress --seed 7 --cycles 10000\n  plugin-conformance stress --seed 7 --only 2:31"
+)]
+pub(crate) struct StressArguments {
+    /// The seed of everything random; a random one if not given, and printed
+    #[arg(long, value_name = "N")]
+    pub(crate) seed: Option<u64>,
+
+    /// How many lives in all, rounded up to the same number for each plugin; 1000 if not given
+    #[arg(long, value_name = "N", conflicts_with = "duration")]
+    pub(crate) cycles: Option<u64>,
+
+    /// Run for so long instead, for example 90s, 10m or 1h
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) duration: Option<Duration>,
+
+    /// How many plugins live at the same time
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=64))]
+    pub(crate) plugins: u64,
+
+    /// The characters, separated by commas; all that have a part if not given
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    pub(crate) characters: Vec<String>,
+
+    /// The longest injected delay, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(0..=1000))]
+    pub(crate) longest_delay: u64,
+
+    /// Live one life alone: its plugin and its cycle, as a violation names them
+    #[arg(long, value_name = "PLUGIN:CYCLE", value_parser = life, conflicts_with_all = ["cycles", "duration", "json", "events"])]
+    pub(crate) only: Option<(u64, u64)>,
+
+    /// Write the result to FILE as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+
+    /// Write each life's decisions and the order of its events to FILE, a line of JSON a life, sorted
+    /// by plugin and cycle: the same for the same seed
+    #[arg(long, value_name = "FILE")]
+    pub(crate) events: Option<PathBuf>,
+
+    /// A fault for the driver to have, which the run must find
+    #[arg(long, value_name = "FAULT", hide = true)]
+    pub(crate) fault: Option<FaultArgument>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FaultArgument {
+    /// The API server is stopped before the process is reaped
+    ApiFirst,
+    /// The API server's end is carried out twice
+    ReleaseTwice,
+    /// A stop that comes together with another event is not heard
+    StopLost,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let remedy = "give a number and s, m or h, for example 60s";
+    let (number, unit) = text.split_at(text.trim_end_matches(|c: char| !c.is_ascii_digit()).len());
+    let number: u64 = number.parse().map_err(|_| remedy.to_owned())?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        _ => return Err(remedy.to_owned()),
+    };
+    number.checked_mul(seconds).map(Duration::from_secs).ok_or_else(|| remedy.to_owned())
+}
+
+fn life(text: &str) -> Result<(u64, u64), String> {
+    let parsed = text
+        .split_once(':')
+        .and_then(|(plugin, cycle)| Some((plugin.parse().ok()?, cycle.parse().ok()?)));
+    parsed.ok_or_else(|| "give PLUGIN:CYCLE, for example 2:31".to_owned())
 }
 
 /// An address, or a name that the system knows, with a port.

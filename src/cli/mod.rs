@@ -6,6 +6,7 @@ mod coverage;
 mod out;
 mod run;
 mod serve;
+mod stress;
 
 use std::fmt::Display;
 use std::path::Path;
@@ -59,6 +60,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Serve(arguments) => serve::serve(arguments).await,
             Command::Run(arguments) => run::run(arguments).await,
             Command::Coverage(arguments) => coverage::coverage(&arguments).await,
+            Command::Stress(arguments) => stress::stress(arguments).await,
         }
     });
     out::finish(done.unwrap_or_else(|error| fail(&*error)))

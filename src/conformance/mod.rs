@@ -25,6 +25,7 @@ mod report;
 mod rpcs;
 pub mod saboteurs;
 mod scenarios;
+pub mod stress;
 mod subject;
 
 pub use bundle::{Bundle, BundleError, Interpreter};

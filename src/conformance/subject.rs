@@ -323,7 +323,7 @@ impl Answers {
 }
 
 /// Processes that still live, and a target that still answers.
-async fn left(events: &[EventKind], report: Option<&Report>) -> Vec<String> {
+pub(super) async fn left(events: &[EventKind], report: Option<&Report>) -> Vec<String> {
     let mut left = Vec::new();
     let spawned = events.iter().filter_map(|kind| match kind {
         EventKind::Spawned { pid } => Some(*pid),
@@ -357,7 +357,7 @@ async fn answers(target: &str) -> bool {
 }
 
 /// Whether a process runs. A zombie whose parent has not looked yet is dead.
-fn is_alive(pid: u32) -> bool {
+pub(super) fn is_alive(pid: u32) -> bool {
     let Some(process) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
         return false;
     };

@@ -223,7 +223,7 @@ impl SupervisorBuilder {
 
     /// The same; when `stop` is cancelled before the plugin is active, the launch is undone and then
     /// fails with [`LaunchFailure::Stopped`](super::LaunchFailure::Stopped).
-    pub(super) async fn launch_until(
+    pub(crate) async fn launch_until(
         &self,
         stop: &CancellationToken,
     ) -> Result<Supervisor, LaunchError> {

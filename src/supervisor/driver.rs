@@ -1,7 +1,7 @@
 //! Carries out the actions of a [`Lifecycle`]: the thin layer between the pure machine and tokio.
 
 use std::ffi::OsStr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -19,7 +19,7 @@ use super::output::TailBuffer;
 use super::plan::Plan;
 use super::process::{self, ExitReport, Process};
 use super::pump::{FirstLine, Pumps};
-use super::schedule::Pace;
+use super::schedule::{Fault, Pace};
 use super::{Active, Ended};
 use crate::api::{ApiServer, ApiToken, ListenError, TOKEN_VARIABLE};
 
@@ -61,6 +61,9 @@ pub(super) struct Driver {
     ready: Option<oneshot::Sender<Result<Active, LaunchError>>>,
 
     api: Option<ApiServer>,
+    /// An API server that was started, until the machine hears of it: a stop that comes first must
+    /// find it, for dropped it would only go in the background.
+    started: Arc<Mutex<Option<ApiServer>>>,
     /// What the plugin must say to it.
     api_token: Option<ApiToken>,
     process: Option<Process>,
@@ -106,6 +109,7 @@ impl Driver {
             pace,
             ready: Some(ready),
             api: None,
+            started: Arc::default(),
             api_token: None,
             process: None,
             pumps: None,
@@ -173,6 +177,9 @@ impl Driver {
                 }
             };
             self.pace.heard(event).await;
+            if self.pace.has(Fault::StopLost) {
+                stop_heard |= controls.stop.is_cancelled();
+            }
         }
     }
 
@@ -225,6 +232,7 @@ impl Driver {
 
     fn start_api(&self) -> BoxFuture<'static, Outcome> {
         let (builder, token) = (self.config.api_builder(), self.config.launch_token());
+        let started = Arc::clone(&self.started);
         async move {
             let Some(mut builder) = builder else {
                 return failed(LaunchFailure::NoPhase(Phase::StartingApi));
@@ -237,15 +245,25 @@ impl Driver {
                 builder = builder.token(token);
             }
             match builder.start().await {
-                Ok(api) => outcome(Event::ApiListening, |driver| {
-                    driver.record(EventKind::ApiListening { target: api.target().to_owned() });
-                    driver.api = Some(api);
-                    driver.api_token = token;
-                }),
+                Ok(api) => {
+                    started.lock().unwrap_or_else(PoisonError::into_inner).replace(api);
+                    outcome(Event::ApiListening, |driver| {
+                        driver.api = driver.take_started();
+                        if let Some(api) = &driver.api {
+                            let target = api.target().to_owned();
+                            driver.record(EventKind::ApiListening { target });
+                        }
+                        driver.api_token = token;
+                    })
+                }
                 Err(error) => failed(error),
             }
         }
         .boxed()
+    }
+
+    fn take_started(&self) -> Option<ApiServer> {
+        self.started.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn spawn(&self) -> BoxFuture<'static, Outcome> {
@@ -459,10 +477,14 @@ impl Driver {
         self.hooks = None;
         let (process, pumps) = (self.process.take(), self.pumps.take());
         let (reap, output) = (self.config.timeouts.reap, self.config.timeouts.output);
+        let too_early = self.pace.has(Fault::ApiFirst).then(|| self.api.take()).flatten();
         if !self.exited {
             self.record(EventKind::Killing);
         }
         async move {
+            if let Some(api) = too_early {
+                api.stop(Duration::ZERO).await;
+            }
             let report = match process {
                 Some(process) => Some(process.finish(reap).await),
                 None => None,
@@ -482,7 +504,8 @@ impl Driver {
     }
 
     fn stop_api(&mut self) -> BoxFuture<'static, Outcome> {
-        let (api, drain) = (self.api.take(), self.config.timeouts.api_drain);
+        let api = self.api.take().or_else(|| self.take_started());
+        let drain = self.config.timeouts.api_drain;
         async move {
             let forced = match api {
                 Some(api) => {
@@ -492,6 +515,9 @@ impl Driver {
                 None => 0,
             };
             outcome(Event::ApiStopped, move |driver| {
+                if driver.pace.has(Fault::ReleaseTwice) {
+                    driver.record(EventKind::ApiStopped { forced });
+                }
                 driver.record(EventKind::ApiStopped { forced });
             })
         }

@@ -60,6 +60,8 @@ pub use manifest::{Manifest, ManifestError, PythonOptions, Server};
 pub use output::{Level, ParsedLine, StderrParser};
 pub use process::{ExitReport, ExitStatus, SpawnError};
 pub use restart::{RestartPolicy, Strikes, Verdict};
+#[doc(hidden)]
+pub use schedule::Fault;
 pub use schedule::{Moment, Point, Schedule, SeededSchedule};
 pub use script::{Script, ScriptError};
 pub use serve_http::{

@@ -34,6 +34,18 @@ pub struct Moment<'a> {
     pub point: Point,
 }
 
+/// A fault that a driver can be told to have: for tests of the tests, which must find it.
+#[doc(hidden)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The API server is stopped before the process is reaped.
+    ApiFirst,
+    /// The API server's end is carried out twice.
+    ReleaseTwice,
+    /// A stop that comes together with another event is not heard.
+    StopLost,
+}
+
 /// Says how long a life is held up at each of its moments.
 ///
 /// A decision should depend on its arguments alone: then the same schedule gives the same decisions.
@@ -45,6 +57,12 @@ pub trait Schedule: Send + Sync {
     /// An action is over: it has its outcome, or it was dropped.
     fn over(&self, plugin_id: &str, life: u64, action: Action) {
         let _ = (plugin_id, life, action);
+    }
+
+    /// The fault that the driver is to have: none.
+    #[doc(hidden)]
+    fn fault(&self) -> Option<Fault> {
+        None
     }
 }
 
@@ -144,6 +162,11 @@ impl Pace {
                 moments: AtomicU64::new(0),
             })
         }))
+    }
+
+    /// Whether the driver is to have this fault. Without a schedule it has none.
+    pub(super) fn has(&self, fault: Fault) -> bool {
+        self.0.as_ref().is_some_and(|paced| paced.schedule.fault() == Some(fault))
     }
 
     /// An event was heard.
