@@ -1,5 +1,5 @@
-//! From nothing to an active plugin: our supervisor, and the same steps without any of its care
-//! (start the program, read one line, connect, ask for health and hooks, activate). And back.
+//! From nothing to an active plugin, and back: our supervisor, and the same steps by hand (see
+//! `common/life.rs`).
 //!
 //! The plugin is the compiled interpreter with a good script: its own start is in both.
 
@@ -7,72 +7,42 @@
 
 mod common;
 
-use std::process::Stdio;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use common::{Plugin, Tiny, median, runtime};
+use common::life::{self, ByHand};
+use common::{Figure, Plugin, Wanted, runtime};
 use criterion::Criterion;
 use fake_interpreters::characters::Character;
-use fake_interpreters::wire;
-use plugin_conformance::api::ApiServer;
-use plugin_conformance::supervisor::Supervisor;
-use plugin_proto::prost::Message as _;
-use plugin_proto::{Method, Service, v1};
-use rustix::process::{Pid, Signal, kill_process};
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tonic_health::pb::HealthCheckRequest;
-use tonic_health::pb::health_client::HealthClient;
 
 const ROUNDS: usize = 40;
 
-/// Launch and stop.
-#[derive(Debug, Clone, Copy, Default)]
+/// Launch and stop, in milliseconds.
+#[derive(Debug, Clone, Copy)]
 struct Took {
-    launch: Duration,
-    stop: Duration,
+    launch: f64,
+    stop: f64,
+}
+
+fn millis(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64() * 1e3
 }
 
 async fn supervised(plugin: &Plugin) -> Took {
-    let builder = Supervisor::builder(&plugin.bundle.dir).api(Arc::new(Tiny));
     let start = Instant::now();
-    let supervisor = builder.launch().await.unwrap();
-    let launch = start.elapsed();
+    let supervisor = life::supervise(plugin).await;
+    let launch = millis(start);
     let start = Instant::now();
-    let ended = supervisor.shutdown().await;
-    let stop = start.elapsed();
-    assert!(ended.exit.unwrap().status.success());
-    Took { launch, stop }
+    life::end(supervisor).await;
+    Took { launch, stop: millis(start) }
 }
 
-/// The API server is part of a launch, so it is started here as well.
 async fn by_hand(plugin: &Plugin) -> Took {
-    let hook = |name| Method::by_name(Service::PluginHooks, name).unwrap();
     let start = Instant::now();
-    let api = ApiServer::builder(Arc::new(Tiny)).start().await.unwrap();
-    let mut command = plugin.command(api.target());
-    let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-    let line = lines.next_line().await.unwrap().unwrap();
-    let address = line.split('|').nth(3).unwrap();
-    let channel = wire::connect(address).unwrap();
-    let plugin = HealthCheckRequest { service: "plugin".into() };
-    let health = HealthClient::new(channel.clone()).check(plugin).await.unwrap();
-    assert_eq!(health.into_inner().status, 1);
-    let implemented = wire::unary(&channel, hook("Implemented"), Bytes::new(), None).await.unwrap();
-    let implemented = v1::ImplementedResponse::decode(implemented).unwrap();
-    assert!(implemented.hooks.iter().any(|hook| hook == "OnActivate"));
-    wire::unary(&channel, hook("OnActivate"), Bytes::new(), None).await.unwrap();
-    let launch = start.elapsed();
-
+    let active = ByHand::launch(plugin).await;
+    let launch = millis(start);
     let start = Instant::now();
-    wire::unary(&channel, hook("OnDeactivate"), Bytes::new(), None).await.unwrap();
-    let pid = Pid::from_raw(process.id().unwrap().cast_signed()).unwrap();
-    kill_process(pid, Signal::TERM).unwrap();
-    assert!(process.wait().await.unwrap().success());
-    api.stop(Duration::from_secs(1)).await;
-    Took { launch, stop: start.elapsed() }
+    active.stop().await;
+    Took { launch, stop: millis(start) }
 }
 
 async fn compare(plugin: &Plugin) {
@@ -83,20 +53,15 @@ async fn compare(plugin: &Plugin) {
             results[turn].push(took);
         }
     }
-    let of = |which: usize, part: fn(&Took) -> Duration| {
-        let millis = results[which].iter().map(|took| part(took).as_secs_f64() * 1e3);
-        median(&millis.collect::<Vec<_>>())
+    let of = |which: usize, part: fn(&Took) -> f64| -> Vec<f64> {
+        results[which].iter().map(part).collect()
     };
-    for (what, part) in [
-        ("launch to active", (|took| took.launch) as fn(&Took) -> Duration),
-        ("stop", |took| took.stop),
+    for (what, part, wanted) in [
+        ("launch/to-active", (|took| took.launch) as fn(&Took) -> f64, Wanted::AtMost(1.3)),
+        ("launch/stop", |took| took.stop, Wanted::Open),
     ] {
-        let (ours, bare) = (of(0, part), of(1, part));
-        println!(
-            "ratio {what}: {:.2} (supervisor {ours:.1} ms, by hand {bare:.1} ms, difference {:+.1} ms; medians of {ROUNDS} rounds)",
-            ours / bare,
-            ours - bare
-        );
+        let bare = of(1, part);
+        Figure::ratio(what, "ms", &of(0, part), ("by hand", &bare)).wanted(wanted).tell();
     }
 }
 

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use common::{median, runtime, upper_quartile};
+use common::{Figure, Wanted, runtime};
 use criterion::{Criterion, Throughput};
 use futures::{StreamExt as _, stream};
 use http_body_util::{BodyExt as _, Empty, StreamBody};
@@ -119,15 +119,13 @@ async fn compare(peer: &Peer, channel: &Channel) {
                 speeds[turn].push(BYTES as f64 / took.as_secs_f64() / 1e6);
             }
         }
-        for (what, pick) in
-            [("median", median as fn(&[f64]) -> f64), ("upper quartile", upper_quartile)]
-        {
-            let (ours, bare) = (pick(&speeds[0]), pick(&speeds[1]));
-            println!(
-                "ratio serve_http {way:?}, {what} of {ROUNDS} rounds: {:.2} (ours {ours:.0} MB/s, bare tonic {bare:.0} MB/s)",
-                ours / bare
-            );
-        }
+        let what = match way {
+            Way::Up => "serve_http/up",
+            Way::Down => "serve_http/down",
+        };
+        Figure::ratio(what, "MB/s", &speeds[0], ("bare stream", &speeds[1]))
+            .wanted(Wanted::AtLeast(0.9))
+            .tell();
     }
 }
 

@@ -7,7 +7,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use common::{Plugin, median, runtime};
+use common::{Figure, Plugin, Wanted, runtime};
 use criterion::Criterion;
 use fake_interpreters::{sample, wire};
 use plugin_conformance::api::ApiServer;
@@ -35,11 +35,11 @@ async fn across_processes(target: &str) {
     for _ in 0..ROUNDS {
         results.push(sweep(&plugin, target).await);
     }
-    let whole = median(&results.iter().map(|(whole, _)| *whole).collect::<Vec<_>>());
-    let calls = median(&results.iter().map(|(_, calls)| *calls).collect::<Vec<_>>());
-    println!(
-        "sweep of 236 RPCs: {whole:.0} ms from the start of the process to its end, of which {calls:.0} ms in calls (medians of {ROUNDS} rounds)"
-    );
+    let whole: Vec<f64> = results.iter().map(|(whole, _)| *whole).collect();
+    let calls: Vec<f64> = results.iter().map(|(_, calls)| *calls).collect();
+    let most = Wanted::AtMost(300.0);
+    Figure::value("sweep/236-rpcs, process start to end", "ms", &whole).wanted(most).tell();
+    Figure::value("sweep/236-rpcs, calls alone", "ms", &calls).tell();
 }
 
 async fn calls(channel: &Channel) {

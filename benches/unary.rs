@@ -1,13 +1,16 @@
-//! Calls per second: `GetServerVersion` on our API server, and on a bare tonic server with that one
-//! method, made as tonic's generated code makes it.
+//! Calls per second: `GetServerVersion` on our API server, on a bare tonic server with that one
+//! method, made as tonic's generated code makes it, and on raw HTTP/2, which says the same bytes
+//! without knowing what they mean.
 //!
-//! Both serve in this process, on the same runtime; the client is the compiled interpreter in its
-//! own process. They take turns, so that a busy machine is busy for both. The lines `ratio …` are
+//! All serve in this process, on the same runtime; the client is the compiled interpreter in its
+//! own process. They take turns, so that a busy machine is busy for all. The lines `ratio …` are
 //! the result; criterion's numbers after them, from a client in this process, are a second view.
 
 #![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
 
 mod common;
+#[path = "unary/raw.rs"]
+mod raw;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -17,7 +20,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use common::{Plugin, Tiny, VERSION, median, runtime, upper_quartile};
+use common::{Figure, Plugin, Tiny, VERSION, Wanted, runtime};
 use criterion::Criterion;
 use fake_interpreters::wire;
 use futures::StreamExt as _;
@@ -145,7 +148,7 @@ fn cpu_seconds() -> f64 {
     nanos.sum::<f64>() / 1e9
 }
 
-async fn across_processes(ours: &str, bare: &str) {
+async fn across_processes(targets: [&str; 3]) {
     let repeat = |(in_flight, times): (usize, u32)| {
         format!(
             "  - repeat_call: {{rpc: GetServerVersion, times: {times}, in_flight: {in_flight}}}\n"
@@ -153,31 +156,30 @@ async fn across_processes(ours: &str, bare: &str) {
     };
     let steps: String = [WARM_UP].into_iter().chain(IN_FLIGHT).map(repeat).collect();
     let plugin = Plugin::new("repeats", &format!("life:\n{steps}"));
-    let mut runs = [vec![], vec![]];
+    let mut runs = [vec![], vec![], vec![]];
     for round in 0..ROUNDS {
-        // First one, then the other; next time the other first.
-        for turn in [round % 2, (round + 1) % 2] {
-            runs[turn].push(measure(&plugin, [ours, bare][turn]).await);
+        // Who was first is last in the next round.
+        for turn in (0..3).map(|turn| (round + turn) % 3) {
+            runs[turn].push(measure(&plugin, targets[turn]).await);
         }
     }
-    let compare = |what: &str, unit: &str, pick: fn(&[f64]) -> f64, value: &dyn Fn(&Run) -> f64| {
-        let of = |which: usize| pick(&runs[which].iter().map(value).collect::<Vec<_>>());
-        let (ours, bare) = (of(0), of(1));
-        println!(
-            "ratio unary {what}: {:.2} (ours {ours:.0} {unit}, bare tonic {bare:.0} {unit})",
-            ours / bare
-        );
+    let [ours, bare, raw] = &runs;
+    let of = |runs: &[Run], value: &dyn Fn(&Run) -> f64| -> Vec<f64> {
+        runs.iter().map(value).collect()
+    };
+    let compare = |what: &str, unit: &str, wanted: Wanted, value: &dyn Fn(&Run) -> f64| {
+        let ours = of(ours, value);
+        let ratio = |whose, runs| Figure::ratio(what, unit, &ours, (whose, &of(runs, value)));
+        ratio("bare tonic", bare).wanted(wanted).tell();
+        ratio("raw HTTP/2", raw).tell();
     };
     for (at, (in_flight, _)) in IN_FLIGHT.into_iter().enumerate() {
-        let speed = |run: &Run| run.speeds[at];
-        let what = format!("in_flight={in_flight}, median of {ROUNDS} rounds");
-        compare(&what, "calls/s", median, &speed);
-        let what = format!("in_flight={in_flight}, upper quartile");
-        compare(&what, "calls/s", upper_quartile, &speed);
+        let what = format!("unary/{in_flight}-in-flight");
+        compare(&what, "calls/s", Wanted::AtLeast(0.95), &|run| run.speeds[at]);
     }
     let calls: u32 = [WARM_UP].into_iter().chain(IN_FLIGHT).map(|(_, times)| times).sum();
-    let nanos = |run: &Run| run.cpu / f64::from(calls) * 1e9;
-    compare("server CPU, median, less is better", "ns a call", median, &nanos);
+    let micros = |run: &Run| run.cpu / f64::from(calls) * 1e6;
+    compare("unary/server-cpu, less is better", "us a call", Wanted::Open, &micros);
 }
 
 async fn calls(channel: Channel, times: u64, in_flight: usize) -> Duration {
@@ -191,7 +193,7 @@ async fn calls(channel: Channel, times: u64, in_flight: usize) -> Duration {
     start.elapsed()
 }
 
-fn in_one_process(criterion: &mut Criterion, runtime: &Runtime, servers: [(&str, &str); 2]) {
+fn in_one_process(criterion: &mut Criterion, runtime: &Runtime, servers: [(&str, &str); 3]) {
     for (in_flight, _) in IN_FLIGHT {
         let mut group =
             criterion.benchmark_group(format!("GetServerVersion, {in_flight} in flight"));
@@ -214,11 +216,13 @@ fn main() {
     let runtime = runtime();
     let ours = runtime.block_on(ApiServer::builder(Arc::new(Tiny)).start()).unwrap();
     let bare = runtime.block_on(bare()).to_string();
+    let raw = runtime.block_on(raw::serve()).to_string();
     if common::is_bench() {
-        runtime.block_on(across_processes(ours.target(), &bare));
+        runtime.block_on(across_processes([ours.target(), &bare, &raw]));
     }
     let mut criterion = Criterion::default().configure_from_args();
-    in_one_process(&mut criterion, &runtime, [("ours", ours.target()), ("bare tonic", &bare)]);
+    let servers = [("ours", ours.target()), ("bare tonic", &bare), ("raw HTTP/2", &raw)];
+    in_one_process(&mut criterion, &runtime, servers);
     criterion.final_summary();
     runtime.block_on(ours.stop(Duration::from_secs(1)));
 }

@@ -9,5 +9,6 @@ pub mod api;
 pub mod conformance;
 pub mod embedded;
 pub mod host;
+mod remedy;
 pub mod supervisor;
 mod sync;

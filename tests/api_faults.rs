@@ -23,14 +23,14 @@ use tokio::process::{Child, ChildStdin};
 /// How long calls may go on in a stop.
 const DRAIN: Duration = Duration::from_millis(200);
 /// What may come on top of it.
-const BOUND: Duration = Duration::from_secs(2);
+const BOUND: Duration = Duration::from_secs(10);
 /// Limits that a test need not wait for.
 const QUICK: ConnectionLimits = ConnectionLimits {
     connections: 16,
     streams: 100,
-    preface: Duration::from_millis(300),
+    preface: Duration::from_secs(1),
     ping_interval: Duration::from_millis(200),
-    ping_timeout: Duration::from_millis(200),
+    ping_timeout: Duration::from_secs(1),
 };
 const VERSION: &str = "11.2.0";
 /// A response of `ReadFile`, in bytes.
@@ -76,7 +76,7 @@ impl Fault {
     async fn good_client_is_served(&self) {
         let start = Instant::now();
         assert_version(&self.good).await;
-        assert!(start.elapsed() < Duration::from_secs(5), "it took {:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(20), "it took {:?}", start.elapsed());
     }
 
     /// Nothing of the harm is left: listener and good connection only.

@@ -30,7 +30,7 @@ const LONG: Duration = Duration::from_secs(15);
 /// How long calls may go on in a stop that is to be forced.
 const SHORT: Duration = Duration::from_millis(100);
 /// What may come on top of a drain's deadline.
-const BOUND: Duration = Duration::from_secs(1);
+const BOUND: Duration = Duration::from_secs(10);
 
 const CLEAN: ApiStop = ApiStop { forced: 0, stuck: 0 };
 

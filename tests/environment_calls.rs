@@ -134,8 +134,8 @@ async fn a_plugin_may_disable_itself_while_it_is_activated() {
     );
     let world = World::new(&[("a", &script("OnActivate", &call))]).await;
     world.state("a", PluginState::NotRunning).await;
-    assert_eq!(world.report("a").calls[0].code, "OK");
     soon(world.plugins.shutdown()).await;
+    assert_eq!(world.report("a").calls[0].code, "OK");
 }
 
 #[tokio::test]

@@ -72,8 +72,8 @@ async fn a_rejection_ends_the_chain() {
     let rejected = Decided::Rejected { plugin_id: id("b"), reason: "not here".into() };
     assert_eq!(chained.decided, rejected);
     assert_eq!(chained.asked.len(), 2);
-    assert!(!world.report("c").hooks.contains(&"MessageWillBePosted".to_owned()));
     soon(world.plugins.shutdown()).await;
+    assert!(!world.report("c").hooks.contains(&"MessageWillBePosted".to_owned()));
 }
 
 /// A plugin that dies inside a hook is noticed at once; it has no say, and the next is asked.
@@ -83,7 +83,7 @@ async fn a_plugin_that_dies_in_a_filter_lets_it_pass_at_once() {
     let world = active("MessageWillBePosted", &answers).await;
     let start = Instant::now();
     let chained = soon(world.plugins.dispatch().message_will_be_posted(posted("x"))).await;
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     let failed: Vec<_> = chained.failures().map(|asked| asked.plugin_id.clone()).collect();
     assert_eq!(failed, [id("a")]);
     assert_eq!(chained.passed().unwrap().message, "from b");
@@ -125,8 +125,8 @@ async fn a_broken_login_filter_admits_and_a_broken_saml_filter_refuses() {
             };
             assert_eq!(plugin_id, id("b"), "{hook}");
             assert!(said.contains(reason), "{hook}: {said}");
-            assert!(!world.report("c").hooks.contains(&hook.to_owned()));
             soon(world.plugins.shutdown()).await;
+            assert!(!world.report("c").hooks.contains(&hook.to_owned()));
         }
     }
 }
@@ -227,7 +227,6 @@ async fn a_command_goes_to_the_plugin_that_is_named() {
     };
     let response = run("b").await.unwrap().decision.unwrap().unwrap();
     assert_eq!(response.text, "from b");
-    assert!(!world.report("a").hooks.contains(&"ExecuteCommand".to_owned()));
     // Not implemented: healthy by default.
     let ping = dispatch.on_shared_channels_ping(&id("a"), Default::default()).await.unwrap();
     assert!(ping.decision && ping.cause == Cause::NotImplemented);
@@ -235,6 +234,7 @@ async fn a_command_goes_to_the_plugin_that_is_named() {
     soon(world.plugins.deactivate(&id("b"))).await;
     assert!(matches!(run("b").await, Err(EnvironmentError::NotRunning { .. })));
     soon(world.plugins.shutdown()).await;
+    assert!(!world.report("a").hooks.contains(&"ExecuteCommand".to_owned()));
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn for_each_stops_when_it_is_told_to() {
     soon(world.plugins.shutdown()).await;
 }
 
-/// What a plugin was asked last, decoded.
+/// What a plugin that has ended was asked last, decoded.
 fn asked<Q: plugin_proto::prost::Message + Default>(world: &World, name: &str) -> Q {
     let report = world.report(name);
     let call = report.hook_calls.last().expect("it was asked");
@@ -269,9 +269,9 @@ async fn each_filter_is_shown_what_the_one_before_left() {
     let world = active("MessageWillBePosted", &answers).await;
     let chained = soon(world.plugins.dispatch().message_will_be_posted(posted("x"))).await;
     assert_eq!(chained.passed(), Some(from_a()));
+    soon(world.plugins.shutdown()).await;
     let request: v1::MessageWillBePostedRequest = asked(&world, "b");
     assert_eq!(request.post, Some(from_a()));
-    soon(world.plugins.shutdown()).await;
 
     let world = active("MessageWillBeUpdated", &answers).await;
     let old = v1::Post { message: "old".into(), ..Default::default() };
@@ -282,9 +282,9 @@ async fn each_filter_is_shown_what_the_one_before_left() {
     };
     let chained = soon(world.plugins.dispatch().message_will_be_updated(request)).await;
     assert_eq!(chained.passed(), Some(from_a()));
+    soon(world.plugins.shutdown()).await;
     let request: v1::MessageWillBeUpdatedRequest = asked(&world, "b");
     assert_eq!((request.new_post, request.old_post), (Some(from_a()), Some(old)));
-    soon(world.plugins.shutdown()).await;
 
     let answers = [("a", "answer: {posts: [{message: from a}]}"), ("b", "")];
     let world = active("MessagesWillBeConsumed", &answers).await;
@@ -294,9 +294,9 @@ async fn each_filter_is_shown_what_the_one_before_left() {
     };
     let chained = soon(world.plugins.dispatch().messages_will_be_consumed(request)).await;
     assert_eq!(chained.passed(), Some(vec![from_a()]));
+    soon(world.plugins.shutdown()).await;
     let request: v1::MessagesWillBeConsumedRequest = asked(&world, "b");
     assert_eq!(request.posts, [from_a()]);
-    soon(world.plugins.shutdown()).await;
 
     let answers = [("a", "answer: {modified_notification: {message: from a}}"), ("b", "")];
     let world = active("NotificationWillBePushed", &answers).await;
@@ -308,8 +308,8 @@ async fn each_filter_is_shown_what_the_one_before_left() {
     };
     let chained = soon(world.plugins.dispatch().notification_will_be_pushed(request)).await;
     assert_eq!(chained.passed(), Some(notification.clone()));
+    soon(world.plugins.shutdown()).await;
     let request: v1::NotificationWillBePushedRequest = asked(&world, "b");
     assert_eq!(request.push_notification, Some(notification));
     assert_eq!(request.user_id, "user");
-    soon(world.plugins.shutdown()).await;
 }

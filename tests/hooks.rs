@@ -227,7 +227,7 @@ async fn a_plugin_that_dies_fails_what_is_under_way_at_once() {
     .await;
     let start = Instant::now();
     let mut fired = peer.fire_all(&peer.hooks).await;
-    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     fired.remove("Implemented");
     assert_decided(
         &fired,

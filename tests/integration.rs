@@ -221,7 +221,7 @@ async fn i_20_a_crash_and_a_restart() {
     until("the first process is gone", || !alive(first)).await;
     soon(plugins.restart(id)).await.unwrap();
     assert!(other(plugins.supervisor(id)));
-    assert!(killed.elapsed() < Duration::from_secs(3), "{:?}", killed.elapsed());
+    assert!(killed.elapsed() < Duration::from_secs(20), "{:?}", killed.elapsed());
     soon(plugins.health_check(id)).await.unwrap();
     assert!(plugins.is_active(id));
     soon(plugins.shutdown()).await;

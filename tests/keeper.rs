@@ -274,7 +274,7 @@ async fn s_40_s_41_s_42_s_43_a_killed_plugin_runs_again() {
     assert!(first.health_check().await.is_err());
     // S-42, by itself
     let second = next_life(&keeper, first.pid()).await;
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     // S-43
     second.health_check().await.unwrap();
     assert_ne!(first.api_target(), second.api_target());
@@ -413,7 +413,7 @@ async fn a_hung_plugin_is_restarted_by_the_health_job() {
         "OnActivate, OnDeactivate, UserHasJoinedChannel",
         "on: {UserHasJoinedChannel: [block_thread]}\n",
     );
-    let timeouts = Timeouts { health: Duration::from_millis(500), ..quick_stop() };
+    let timeouts = Timeouts { health: Duration::from_secs(2), ..quick_stop() };
     let keeper = Keeper::new(plugin.builder().timeouts(timeouts), watchful());
     soon(keeper.activate()).await.unwrap();
     let first = keeper.current().unwrap();
@@ -421,7 +421,7 @@ async fn a_hung_plugin_is_restarted_by_the_health_job() {
     hasty.user_has_joined_channel(Default::default()).await.answer().unwrap_err();
     let start = Instant::now();
     let second = next_life(&keeper, first.pid()).await;
-    assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(25), "{:?}", start.elapsed());
     assert!(!alive(first.pid()));
     second.health_check().await.unwrap();
     assert!(soon(keeper.deactivate()).await);
@@ -457,7 +457,7 @@ async fn a_hung_plugin_delays_no_other_plugin() {
     let (hung, other) = (Plugin::of("well-behaved"), Plugin::of("well-behaved"));
     let timeouts = Timeouts { health: Duration::from_secs(60), ..quick_stop() };
     let hung_keeper = Keeper::new(hung.builder().timeouts(timeouts), watchful());
-    let timeouts = Timeouts { health: Duration::from_millis(500), ..quick_stop() };
+    let timeouts = Timeouts { health: Duration::from_secs(2), ..quick_stop() };
     let other_keeper = Keeper::new(other.builder().timeouts(timeouts), watchful());
     soon(hung_keeper.activate()).await.unwrap();
     soon(other_keeper.activate()).await.unwrap();

@@ -70,7 +70,7 @@ async fn launch_stop_cycles() {
         assert!(children().is_empty(), "cycle {cycle}: {:?}", children());
         assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0, "cycle {cycle}");
         drop(supervisor);
-        match &before {
+        match &mut before {
             // The first two lives start what stays: the runtime's and the spawner's threads.
             None if cycle == 1 => {
                 until("the second life is gone", || descriptors().len() < 30).await;
@@ -78,7 +78,10 @@ async fn launch_stop_cycles() {
             }
             None => {}
             Some(before) => {
-                until("no descriptor more than before", || descriptors() == *before).await;
+                let no_more = || descriptors().len() <= before.len();
+                until("no descriptor more than before", no_more).await;
+                // What was on its way out when they settled does not make room for a leak.
+                before.truncate(descriptors().len());
             }
         }
     }

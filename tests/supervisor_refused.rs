@@ -17,9 +17,19 @@ use plugin_conformance::supervisor::{
     LaunchFailure, Supervisor, Timeouts,
 };
 
+/// Time for everything that does come, on a busy machine too.
+fn patient() -> Timeouts {
+    let long = Duration::from_secs(30);
+    Timeouts { handshake: long, connect: long, health: long, hook: long, grace: long, ..quick() }
+}
+
 /// Launches with an API, expects it to fail, and looks at what is left.
 async fn refused(plugin: &Plugin) -> LaunchError {
-    let error = plugin.refused(quick()).await;
+    refused_within(plugin, patient()).await
+}
+
+async fn refused_within(plugin: &Plugin, timeouts: Timeouts) -> LaunchError {
+    let error = plugin.refused(timeouts).await;
     assert_undone(plugin).await;
     error
 }
@@ -185,11 +195,13 @@ async fn an_interpreter_that_cannot_run_leaves_no_api_server() {
 #[tokio::test]
 async fn s_35_silent_plugin_times_out() {
     let start = Instant::now();
-    let (error, text) = handshake_error(&Plugin::of("silent")).await;
-    assert_eq!(error, HandshakeError::Timeout { after: quick().handshake });
-    assert!(text.contains("timeout"), "{text}");
-    assert!(start.elapsed() >= quick().handshake);
-    assert!(start.elapsed() < Duration::from_secs(5), "nothing else is waited for");
+    let limits = Timeouts { handshake: quick().handshake, ..patient() };
+    let error = refused_within(&Plugin::of("silent"), limits).await;
+    assert!(error.to_string().contains("timeout"), "{error}");
+    let LaunchFailure::Handshake(error) = error.failure else { panic!("{error:?}") };
+    assert_eq!(error, HandshakeError::Timeout { after: limits.handshake });
+    assert!(start.elapsed() >= limits.handshake);
+    assert!(start.elapsed() < Duration::from_secs(20), "nothing else is waited for");
 }
 
 /// S-36: in less than 15 s in total, with the limits that a server uses.
@@ -239,7 +251,7 @@ async fn s_39_every_failed_launch_is_undone() {
         ("hang-in-implemented", "failed to query implemented hooks: Implemented did not answer"),
         ("crash-in-on-activate", "killed by signal 9 (SIGKILL)"),
         ("error-in-on-activate", "The plugin is not configured."),
-        ("hang-in-on-activate", "activation failed: OnActivate did not answer within 300ms"),
+        ("hang-in-on-activate", "activation failed: OnActivate did not answer within 2s"),
         ("blocks-health", "did not answer a health check within 300ms"),
         ("not-serving", "NOT_SERVING"),
         ("no-health", "must serve grpc.health.v1.Health for the service \"plugin\""),
@@ -248,9 +260,17 @@ async fn s_39_every_failed_launch_is_undone() {
         .for_each_concurrent(4, async |(character, words)| {
             let plugin = Plugin::of(character);
             let start = Instant::now();
-            let text = refused(&plugin).await.to_string();
+            // Short are the waits that are to run out, and no others.
+            let (short, hook) = (quick().handshake, Duration::from_secs(2));
+            let limits = match character {
+                "silent" => Timeouts { handshake: short, ..patient() },
+                "blocks-health" => Timeouts { health: short, ..patient() },
+                "hang-in-implemented" | "hang-in-on-activate" => Timeouts { hook, ..patient() },
+                _ => patient(),
+            };
+            let text = refused_within(&plugin, limits).await.to_string();
             assert!(text.contains(words), "{character}: {text}");
-            assert!(start.elapsed() < Duration::from_secs(10), "{character}");
+            assert!(start.elapsed() < Duration::from_secs(20), "{character}");
         })
         .await;
 }
@@ -302,13 +322,12 @@ async fn the_error_tells_the_exit_and_the_last_lines_of_stderr() {
 async fn a_closed_stdout_is_not_waited_for() {
     let plugin = Plugin::new("closes", "life: [close_stdout, hang]");
     let start = Instant::now();
-    let timeouts = Timeouts { handshake: Duration::from_secs(15), ..quick() };
-    let error = plugin.refused(timeouts).await;
+    let error = plugin.refused(patient()).await;
     assert!(
         matches!(error.failure, LaunchFailure::Handshake(HandshakeError::NoLine { .. })),
         "{error:?}"
     );
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < patient().handshake);
     assert_undone(&plugin).await;
 }
 
@@ -341,7 +360,7 @@ async fn a_mute_server_does_not_hold_the_launch() {
             held.push(connection);
         }
     });
-    let timeouts = Timeouts { connect: quick().health, ..quick() };
+    let timeouts = Timeouts { connect: quick().health, health: quick().health, ..patient() };
     let error = plugin.refused(timeouts).await;
     assert!(
         matches!(
@@ -438,10 +457,9 @@ async fn descendants_of_a_failed_launch_go_with_it() {
             ),
         );
         // Its output stays open, so the end is not to be known by that.
-        let timeouts = Timeouts { handshake: Duration::from_secs(15), ..quick() };
         let start = Instant::now();
-        let error = plugin.refused(timeouts).await;
-        assert!(start.elapsed() < Duration::from_secs(10), "its output was waited for");
+        let error = plugin.refused(patient()).await;
+        assert!(start.elapsed() < patient().handshake, "its output was waited for");
         assert_eq!(error.exit.unwrap().stragglers, usize::from(new_session));
         assert_undone(&plugin).await;
         // An exit and a crash both leave the last report.
@@ -455,7 +473,7 @@ async fn descendants_of_a_failed_launch_go_with_it() {
 #[tokio::test]
 async fn after_a_failed_launch_the_next_one_may_succeed() {
     let plugin = Plugin::of("garbage-handshake");
-    let builder = plugin.builder().timeouts(quick());
+    let builder = plugin.builder().timeouts(patient());
     soon(builder.launch()).await.unwrap_err();
     let good = fake_interpreters::Character::by_name("well-behaved").unwrap().script;
     fs::write(plugin.dir().join("plugin.py"), good).unwrap();

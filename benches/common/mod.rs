@@ -1,9 +1,14 @@
-//! What the benches share: the API that is measured, the compiled interpreter, medians.
+//! What the benches share: the API that is measured, the compiled interpreter, how a number is told.
 
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+#![allow(dead_code, unreachable_pub, unused_imports, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod figure;
+pub mod life;
+
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use fake_interpreters::report::Report;
 use plugin_conformance::api::{AppError, PluginApi, TARGET_VARIABLE, async_trait};
@@ -11,6 +16,8 @@ use plugin_conformance::conformance::{Bundle, Interpreter};
 use plugin_proto::v1::{GetServerVersionRequest, GetServerVersionResponse};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
+
+pub use figure::{Figure, Quartiles, Wanted};
 
 /// What every server here answers.
 pub const VERSION: &str = "11.2.0";
@@ -83,16 +90,8 @@ pub fn is_bench() -> bool {
     arguments.peek().is_some() && arguments.all(|argument| argument == "--bench")
 }
 
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
-}
-
-/// On a machine that others use as well, what was seldom disturbed.
-pub fn upper_quartile(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() * 3 / 4]
+/// What should happen soon, or the bench is broken.
+pub async fn soon<T>(what: impl Future<Output = T>) -> T {
+    let limit = Duration::from_secs(60);
+    tokio::time::timeout(limit, what).await.expect("it happens soon")
 }

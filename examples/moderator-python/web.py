@@ -9,7 +9,7 @@ from collections.abc import Awaitable
 from typing import Callable, NamedTuple
 
 from counters import Counters
-from http_exchange import CHUNK, Exchange
+from http_exchange import CHUNK, ClientGone, Exchange
 from server_api import ApiError, ServerApi
 
 # Seconds between the lines of /count.
@@ -109,10 +109,11 @@ class Web:
     async def slow(self, exchange: Exchange) -> None:
         """A line, and then nothing until the client leaves or the plugin is stopped."""
         await exchange.start(200, content_type=TEXT)
-        await exchange.write(b"waiting\n", flush=True)
         try:
+            # The client may have read the line, and left, before the write returns.
+            await exchange.write(b"waiting\n", flush=True)
             await self._stopping.wait()
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ClientGone):
             self._cancelled += 1
             raise
         await exchange.finish()

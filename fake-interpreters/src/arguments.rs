@@ -312,6 +312,11 @@ pub struct Grandchild {
     pub holds_output: bool,
     /// Whether it leaves the process group and the session.
     pub new_session: bool,
+    /// Whether the process between it and the plugin has ended, as a daemon's has.
+    pub double_fork: bool,
+    /// Whether it keeps every socket that the plugin has at this moment, as a fork without an exec
+    /// does: those that it listens on, and its connections. Linux only.
+    pub holds_sockets: bool,
 }
 
 /// A message from its proto3 JSON.

@@ -14,7 +14,7 @@ use tonic::{Code, Status, Streaming};
 
 use crate::control::frame;
 use crate::hook_control::{EventFrame, HookEvent, HookNews, HookStatus, HookStep};
-use crate::http_reply::sent;
+use crate::http_reply::{Part, sent};
 use crate::life::Life;
 use crate::process;
 use crate::reporter::lock;
@@ -162,12 +162,7 @@ impl Teller {
 }
 
 impl DrivenCall {
-    async fn run(
-        mut self,
-        request: Streaming<Bytes>,
-        sender: mpsc::Sender<Result<Bytes, Status>>,
-        life: Arc<Life>,
-    ) {
+    async fn run(mut self, request: Streaming<Bytes>, sender: mpsc::Sender<Part>, life: Arc<Life>) {
         let mut reading = Box::pin(self.teller.clone().request(request).fuse());
         let both = async {
             let read = async {
@@ -191,22 +186,22 @@ impl DrivenCall {
         }
     }
 
-    async fn reply(&mut self, sender: &mpsc::Sender<Result<Bytes, Status>>, life: &Life) {
+    async fn reply(&mut self, sender: &mpsc::Sender<Part>, life: &Life) {
         // That a message cannot be sent any more is seen by `run`.
         loop {
             let _ = match self.orders.recv().await {
-                Some(HookStep::Message(message)) => sender.send(Ok(message)).await,
+                Some(HookStep::Message(message)) => sender.send(Part::Message(message)).await,
                 Some(HookStep::End(_)) => return,
                 Some(HookStep::Fail(status)) => {
-                    let _ = sender.send(Err(status.into())).await;
+                    let _ = sender.send(Part::Fail(status.into())).await;
                     return;
                 }
                 Some(HookStep::Crash(_)) => {
-                    sent(sender).await;
+                    sent(sender, &life.outgoing).await;
                     crash(life)
                 }
                 None => {
-                    let _ = sender.send(Err(no_driver())).await;
+                    let _ = sender.send(Part::Fail(no_driver())).await;
                     return;
                 }
             };

@@ -4,27 +4,38 @@ use bytes::Bytes;
 use plugin_proto::prost::Message as _;
 use plugin_proto::v1;
 use tokio::sync::mpsc::Sender;
+use tokio::sync::oneshot;
 use tonic::Status;
 
 use crate::http_request::HttpRecord;
+use crate::outgoing::Outgoing;
 use crate::sample;
 use crate::script::{End, Init, Reply};
 
 /// The caller has gone: nobody reads the reply any more.
 pub(crate) struct Gone;
 
+/// What goes into the stream of a reply.
+pub(crate) enum Part {
+    Message(Bytes),
+    /// Ends the stream.
+    Fail(Status),
+    /// Nothing that is sent; it is dropped when the transport has taken everything before it.
+    Mark(#[expect(dead_code, reason = "only its end says something")] oneshot::Sender<()>),
+}
+
 /// Where encoded replies go. It holds one message until the transport takes it: a caller that does
 /// not read holds up whoever writes.
 #[derive(Clone)]
 pub(crate) struct HttpSender {
-    pub(crate) messages: Sender<Result<Bytes, Status>>,
+    pub(crate) messages: Sender<Part>,
     pub(crate) record: HttpRecord,
 }
 
 impl HttpSender {
     pub(crate) async fn message(&self, message: &v1::ServeHttpResponse) -> Result<(), Gone> {
         let bytes = message.encode_to_vec().into();
-        self.messages.send(Ok(bytes)).await.map_err(|_| Gone)?;
+        self.messages.send(Part::Message(bytes)).await.map_err(|_| Gone)?;
         self.record.note(|call| {
             call.reply_messages += 1;
             call.reply_bytes += message.body_chunk.len() as u64;
@@ -34,19 +45,17 @@ impl HttpSender {
 
     /// Ends the stream.
     pub(crate) async fn fail(&self, status: Status) -> Result<(), Gone> {
-        self.messages.send(Err(status)).await.map_err(|_| Gone)
+        self.messages.send(Part::Fail(status)).await.map_err(|_| Gone)
     }
 }
 
-/// Waits until what was sent is with the connection; not if the caller has gone.
-pub(crate) async fn sent(messages: &Sender<Result<Bytes, Status>>) {
-    /// From the stream to the frame, from the frame to the connection, from there to the socket:
-    /// each of them has been woken before this task comes again.
-    const TURNS: usize = 32;
-    drop(messages.reserve().await);
-    for _ in 0..TURNS {
-        tokio::task::yield_now().await;
+/// Waits until what was sent is with the kernel; not if the caller has gone.
+pub(crate) async fn sent(messages: &Sender<Part>, outgoing: &Outgoing) {
+    let (mark, taken) = oneshot::channel();
+    if messages.send(Part::Mark(mark)).await.is_ok() {
+        let _ = taken.await;
     }
+    outgoing.left().await;
 }
 
 /// Puts chunks into messages.

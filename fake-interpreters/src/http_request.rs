@@ -5,9 +5,11 @@ use crc32fast::Hasher;
 use plugin_proto::prost::Message as _;
 use plugin_proto::prost_reflect::{DynamicMessage, SerializeOptions};
 use plugin_proto::{MessageType, PACKAGE, v1};
+use tokio::sync::mpsc::WeakSender;
 use tonic::{Status, Streaming};
 
 use crate::hook_report::MOST_CALLS;
+use crate::http_reply::Part;
 use crate::report::{HttpReport, ReplyEnd, RequestEnd};
 use crate::reporter::Reporter;
 
@@ -58,6 +60,8 @@ impl HttpRecord {
 /// The request, message by message.
 pub(crate) struct HttpRequest {
     messages: Streaming<Bytes>,
+    /// Closed when the caller has gone.
+    reply: WeakSender<Part>,
     record: HttpRecord,
     body: Hasher,
     /// The first message, once it was read and until it is taken.
@@ -70,9 +74,14 @@ pub(crate) struct HttpRequest {
 }
 
 impl HttpRequest {
-    pub(crate) fn new(messages: Streaming<Bytes>, record: HttpRecord) -> Self {
+    pub(crate) fn new(
+        messages: Streaming<Bytes>,
+        reply: WeakSender<Part>,
+        record: HttpRecord,
+    ) -> Self {
         Self {
             messages,
+            reply,
             record,
             body: Hasher::new(),
             first: None,
@@ -130,6 +139,10 @@ impl HttpRequest {
         }
         let message = match self.messages.message().await {
             Ok(Some(message)) => message,
+            Ok(None) if !self.complete && self.caller_left().await => {
+                self.end(RequestEnd::Reset);
+                return Err(Status::cancelled("the caller broke the call off"));
+            }
             Ok(None) => {
                 self.end(RequestEnd::Closed);
                 return Ok(None);
@@ -145,6 +158,17 @@ impl HttpRequest {
         })?;
         self.note(&message);
         Ok(Some(message))
+    }
+
+    /// Whether the end of the request is the end of the call: hyper tells a stream that was reset
+    /// with CANCEL and one that was closed alike. The call's other half hears of a reset too, at
+    /// the latest when the tasks that wait now have had their turn.
+    async fn caller_left(&self) -> bool {
+        const TURNS: usize = 4;
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
+        self.reply.upgrade().is_some_and(|reply| reply.is_closed())
     }
 
     fn note(&mut self, message: &v1::ServeHttpRequest) {

@@ -38,6 +38,7 @@ mod http_reply;
 mod http_request;
 mod life;
 pub mod names;
+mod outgoing;
 mod process;
 mod reply;
 pub mod report;

@@ -12,6 +12,7 @@ use tonic::Status;
 use tonic::transport::Channel;
 
 use crate::driver::Driver;
+use crate::outgoing::Outgoing;
 use crate::process::{self, say};
 use crate::report::StopReport;
 use crate::reporter::{Reporter, lock};
@@ -39,6 +40,8 @@ pub(crate) struct Life {
     pub(crate) api: Result<Channel, String>,
     target: Option<Target>,
     pub(crate) report: Reporter,
+    /// The connections of its own server.
+    pub(crate) outgoing: Outgoing,
     /// Who decides the answers of the hooks, besides the script.
     pub(crate) driver: Mutex<Option<Arc<Driver>>>,
     /// Cancelled when the plugin has been asked to stop.
@@ -82,6 +85,7 @@ impl Life {
             api,
             target: target.and_then(|target| Target::parse(target).ok()),
             report,
+            outgoing: Outgoing::new(),
             driver: Mutex::new(None),
             stop: CancellationToken::new(),
             hears_signals: AtomicBool::new(false),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Read as _, Write};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
@@ -15,8 +15,10 @@ use crate::script::{Crash, Flood, Grandchild, Stream};
 /// Set for processes that are grandchildren, not interpreters.
 pub(crate) const ROLE: &str = "FAKE_PYTHON_ROLE";
 
+/// The words of a grandchild's role.
 const STAY: &str = "stay";
-const STAY_IN_NEW_SESSION: &str = "stay-in-new-session";
+const IN_NEW_SESSION: &str = "in-new-session";
+const FORK_AGAIN: &str = "fork-again";
 
 /// How long a grandchild lives that nobody kills.
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
@@ -87,27 +89,75 @@ pub(crate) fn lock(name: &str) -> io::Result<bool> {
     }
 }
 
-/// Starts a grandchild and waits until it has taken its place.
+/// Starts a grandchild and waits until it has taken its place; gives its process id.
 pub(crate) fn start_grandchild(kind: Grandchild) -> io::Result<u32> {
     let (mut ready, tell) = io::pipe()?;
+    let sockets = if kind.holds_sockets { inheritable_sockets()? } else { Vec::new() };
+    let mut role = vec![STAY];
+    role.extend(kind.new_session.then_some(IN_NEW_SESSION));
+    role.extend(kind.double_fork.then_some(FORK_AGAIN));
     let output = || if kind.holds_output { Stdio::inherit() } else { Stdio::null() };
+    let mut command = same_program()?;
+    command.env(ROLE, role.join(" ")).stdin(tell).stdout(output()).stderr(output());
+    let mut child = command.spawn()?;
+    drop((command, sockets));
+    let mut pid = [0; 4];
+    ready.read_exact(&mut pid).map_err(|_| io::Error::other("it ended at once"))?;
+    if kind.double_fork {
+        child.wait()?;
+    }
+    Ok(u32::from_ne_bytes(pid))
+}
+
+fn same_program() -> io::Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     if let Some(name) = std::env::args_os().next() {
         command.arg0(name);
     }
-    command.env(ROLE, if kind.new_session { STAY_IN_NEW_SESSION } else { STAY });
-    command.stdin(tell).stdout(output()).stderr(output());
-    let child = command.spawn()?;
-    drop(command);
-    if ready.read(&mut [0])? == 0 {
-        return Err(io::Error::other("it ended at once"));
+    Ok(command)
+}
+
+/// A copy of each socket that this process has open, which programs that it starts inherit.
+#[cfg(target_os = "linux")]
+fn inheritable_sockets() -> io::Result<Vec<OwnedFd>> {
+    use rustix::fs::{FileType, fstat};
+    use rustix::io::{FdFlags, fcntl_setfd};
+    use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+
+    let itself = pidfd_open(getpid(), PidfdFlags::empty())?;
+    let mut sockets = Vec::new();
+    for entry in std::fs::read_dir("/proc/self/fd")? {
+        let Some(number) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let copy = match pidfd_getfd(&itself, number, PidfdGetfdFlags::empty()) {
+            Ok(copy) => copy,
+            // Closed meanwhile.
+            Err(rustix::io::Errno::BADF) => continue,
+            Err(error) => return Err(error.into()),
+        };
+        if FileType::from_raw_mode(fstat(&copy)?.st_mode) == FileType::Socket {
+            fcntl_setfd(&copy, FdFlags::empty())?;
+            sockets.push(copy);
+        }
     }
-    Ok(child.id())
+    Ok(sockets)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn inheritable_sockets() -> io::Result<Vec<OwnedFd>> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "`holds_sockets` needs Linux"))
 }
 
 /// The life of a grandchild.
 pub(crate) fn live_as_grandchild(role: &str) -> ExitCode {
-    if role == STAY_IN_NEW_SESSION {
+    let is = |word: &str| role.split(' ').any(|one| one == word);
+    if is(FORK_AGAIN) {
+        let rest: Vec<_> = role.split(' ').filter(|word| *word != FORK_AGAIN).collect();
+        let next = same_program().and_then(|mut next| next.env(ROLE, rest.join(" ")).spawn());
+        return if next.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE };
+    }
+    if is(IN_NEW_SESSION) {
         // It can fail only for the leader of a group, which has what it wants.
         let _ = rustix::process::setsid();
     }
@@ -117,7 +167,7 @@ pub(crate) fn live_as_grandchild(role: &str) -> ExitCode {
         let ignored = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let ignored = ignored.map(signal);
         // The parent reads the other end of this pipe.
-        let _ = rustix::io::write(io::stdin().as_fd(), b".");
+        let _ = rustix::io::write(io::stdin().as_fd(), &std::process::id().to_ne_bytes());
         tokio::time::sleep(LONGEST_LIFE).await;
         drop(ignored);
     });

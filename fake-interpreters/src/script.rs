@@ -100,7 +100,7 @@
 //! | `ignore_sigterm` | SIGTERM no longer stops | `ignore_sigterm` |
 //! | `exit` | exits with this code at once | `exit: 3` |
 //! | `crash` | ends by SIGSEGV, SIGABRT or SIGKILL | `crash: SIGSEGV` |
-//! | `grandchild` | starts a process that ignores SIGTERM and lives until killed (ten minutes at most); `holds_output`: it keeps stdout and stderr open; `new_session`: it is out of reach of a signal to the process group | `grandchild: {holds_output: true, new_session: false}` |
+//! | `grandchild` | starts a process that ignores SIGTERM and lives until killed (ten minutes at most); `holds_output`: it keeps stdout and stderr open; `new_session`: it is out of reach of a signal to the process group; `double_fork`: nobody between it and the plugin is left, as with a daemon; `holds_sockets`: it keeps the sockets on which the plugin listens and the connections that it has, as after a fork without exec (Linux) | `grandchild: {holds_output: true, new_session: false}` |
 //! | `lock` | makes this file in the working directory and never removes it; exits with 4 if it is there | `lock: plugin.lock` |
 
 use std::collections::BTreeMap;

@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use crate::http_reply::{Chunks, Composer, Gone, HttpSender, sent};
+use crate::http_reply::{Chunks, Composer, Gone, HttpSender, Part, sent};
 use crate::http_request::{HttpRecord, HttpRequest};
 use crate::life::{Flow, Life};
 use crate::process;
@@ -30,7 +30,7 @@ pub(crate) async fn serve(
 ) -> HttpReplies {
     let (sender, receiver) = mpsc::channel(1);
     let record = HttpRecord::begin(&life.report);
-    let request = HttpRequest::new(messages, record.clone());
+    let request = HttpRequest::new(messages, sender.downgrade(), record.clone());
     let sender = HttpSender { messages: sender, record };
     tokio::spawn(HttpCall { life, hook, request, sender }.run());
     replies(receiver).await
@@ -38,11 +38,20 @@ pub(crate) async fn serve(
 
 /// Waits for the first message: like the Python SDK's, a server that has nothing to say yet sends
 /// no headers either, and one that fails at once sends nothing but its status.
-pub(crate) async fn replies(mut receiver: mpsc::Receiver<Result<Bytes, Status>>) -> HttpReplies {
-    let Some(first) = receiver.recv().await.transpose()? else {
-        return Ok(futures::stream::empty().boxed());
+pub(crate) async fn replies(mut receiver: mpsc::Receiver<Part>) -> HttpReplies {
+    let first = loop {
+        match receiver.recv().await {
+            Some(Part::Message(message)) => break message,
+            Some(Part::Fail(status)) => return Err(status),
+            Some(Part::Mark(_)) => {}
+            None => return Ok(futures::stream::empty().boxed()),
+        }
     };
-    let rest = ReceiverStream::new(receiver);
+    let rest = ReceiverStream::new(receiver).filter_map(async |part| match part {
+        Part::Message(message) => Some(Ok(message)),
+        Part::Fail(status) => Some(Err(status)),
+        Part::Mark(_) => None,
+    });
     Ok(futures::stream::iter([Ok(first)]).chain(rest).boxed())
 }
 
@@ -225,7 +234,7 @@ impl HttpCall {
                 std::future::pending().await
             }
             End::Crash(how) => {
-                sent(&self.sender.messages).await;
+                sent(&self.sender.messages, &self.life.outgoing).await;
                 self.life.report.flush();
                 process::crash(*how)
             }

@@ -82,6 +82,7 @@ impl Serving {
                 (network, socket) = ("tcp", None);
                 address = listener.local_addr()?.to_string();
                 let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+                let incoming = life.outgoing.watch(incoming);
                 task = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped));
             }
             Network::Unix => {
@@ -89,7 +90,7 @@ impl Serving {
                 let listener = UnixListener::bind(&path)?;
                 (network, address) = ("unix", path.display().to_string());
                 socket = Some(Socket(path));
-                let incoming = UnixListenerStream::new(listener);
+                let incoming = life.outgoing.watch(UnixListenerStream::new(listener));
                 task = tokio::spawn(router.serve_with_incoming_shutdown(incoming, stopped));
             }
         }

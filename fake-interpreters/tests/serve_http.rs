@@ -165,10 +165,9 @@ async fn what_a_request_does_wrong_is_noted() {
     assert_eq!((status(&reply[0]), failed.is_none()), (Some(200), true));
     let (reply, _) = exchange(&channel, vec![message("/hello", "cut", false)]).await;
     assert_eq!(status(&reply[0]), Some(200));
-    let call = http_where(&bundle, |call| call.body_bytes == 3 && !call.body_complete).await;
-    assert_eq!(call.request_end, RequestEnd::Closed);
-    let call = http_where(&bundle, |call| call.late_init).await;
-    assert!(call.body_complete);
+    let cut = |call: &HttpReport| call.body_bytes == 3 && !call.body_complete;
+    http_where(&bundle, |call| cut(call) && call.request_end == RequestEnd::Closed).await;
+    http_where(&bundle, |call| call.late_init && call.body_complete).await;
 
     // Given up in the middle of the request.
     let (send, request) = tokio::sync::mpsc::unbounded_channel();
@@ -217,8 +216,8 @@ async fn misbehaviour() {
     send.send(message("/early-reply", "begin", false)).unwrap();
     let mut early = open(&channel, UnboundedReceiverStream::new(request)).await.unwrap();
     assert_eq!(status(&next(&mut early).await.unwrap().unwrap()), Some(413));
-    let early = http_where(&bundle, |call| call.messages == 1 && call.body_bytes == 5).await;
-    assert_eq!(early.reply_end, ReplyEnd::Closed);
+    let early = |call: &HttpReport| call.messages == 1 && call.body_bytes == 5;
+    http_where(&bundle, |call| early(call) && call.reply_end == ReplyEnd::Closed).await;
 
     let mut endless =
         open(&channel, futures::stream::iter([message("/endless", "", true)])).await.unwrap();

@@ -4,26 +4,20 @@
 //! the peer likes. So each task here runs under two tokens: `closing` asks it to come to an end,
 //! `abort` drops it where it stands.
 
-use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::io::Errno;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::callers::{Guard, Peer};
 use super::limits::ConnectionLimits;
 use super::listener::{Listener, PeerStream};
+use super::pause::Pause;
 use super::preface::{self, Stranger};
 use super::server::HttpService;
 use super::tasks::Tasks;
-
-/// Pause after a failed accept, for example while file descriptors are short. It doubles each time.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_ACCEPT_PAUSE: Duration = Duration::from_millis(320);
 
 /// What holds for each connection.
 pub(super) struct Rules {
@@ -42,27 +36,17 @@ pub(super) async fn accept(
     let most = rules.limits.connections.min(Semaphore::MAX_PERMITS);
     let room = Arc::new(Semaphore::new(most));
     let accepting = async {
-        let mut failures = 0;
+        let mut pause = Pause::default();
         let mut is_full = false;
         loop {
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
-                // The peer's affair, not ours: the next may be better.
-                Err(error) if is_of_peer(&error) => continue,
                 Err(error) => {
-                    if failures == 0 {
-                        tracing::warn!(%error, "the API server cannot accept connections; it tries again");
-                    }
-                    let pause = ACCEPT_PAUSE.saturating_mul(1 << failures.min(5));
-                    failures += 1;
-                    tokio::time::sleep(pause.min(LONGEST_ACCEPT_PAUSE)).await;
+                    tokio::time::sleep(pause.after("API server", &error)).await;
                     continue;
                 }
             };
-            if failures > 0 {
-                tracing::info!(failures, "the API server accepts connections again");
-                failures = 0;
-            }
+            pause.over("API server");
             let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
                 if !is_full {
                     tracing::warn!(
@@ -79,12 +63,6 @@ pub(super) async fn accept(
         }
     };
     closing.run_until_cancelled(accepting).await;
-}
-
-/// Whether it is this one connection that failed, before it was accepted.
-fn is_of_peer(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::CONNABORTED | Errno::CONNRESET | Errno::PROTO | Errno::INTR))
 }
 
 /// A connection, and its place among those that are allowed.

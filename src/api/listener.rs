@@ -1,24 +1,17 @@
 //! Where the API server listens.
 
+use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use rustix::net::Shutdown;
-use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
 use super::callers::Peer;
+use super::socket_folder::SocketFolder;
 use super::token::TokenError;
-
-/// The socket's name.
-///
-/// grpc's C core, and so grpcio, sends the percent-encoded path of a socket as `:authority`. There
-/// the h2 library allows `%` only before an `@`, and refuses the call otherwise; so the path must
-/// have an `@` and what follows it must be a host name.
-const SOCKET: &str = "api@localhost";
+use crate::remedy::remedy;
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,7 +35,8 @@ impl Default for Listen {
 pub enum ListenError {
     /// The address is taken, not ours, or not allowed.
     #[error(
-        "the API server cannot listen on {address}: {source}; choose another address, or port 0 for a free port"
+        "the API server cannot listen on {address}: {source}; {}",
+        remedy(source, "choose another address, or port 0 for a free port")
     )]
     Tcp {
         /// The address asked for.
@@ -51,7 +45,11 @@ pub enum ListenError {
         source: io::Error,
     },
     /// The folder or the socket cannot be made.
-    #[error("the API server cannot listen on a Unix socket in {}: {source}; set TMPDIR to a writable folder with a short path (a socket's path has at most 107 bytes)", folder.display())]
+    #[error(
+        "the API server cannot listen on a Unix socket in {}: {source}; {}",
+        folder.display(),
+        remedy(source, "set TMPDIR to a writable folder with a short path (a socket's path has at most 107 bytes)")
+    )]
     Unix {
         /// The folder for the socket.
         folder: PathBuf,
@@ -69,7 +67,7 @@ pub(super) enum Listener {
     Unix {
         listener: UnixListener,
         /// Removed with its socket when the listener is dropped.
-        _folder: TempDir,
+        _folder: SocketFolder,
     },
 }
 
@@ -97,11 +95,8 @@ impl Listener {
 
     fn bind_unix(parent: &Path) -> io::Result<(Self, String)> {
         let parent = std::path::absolute(parent)?;
-        let folder = tempfile::Builder::new()
-            .prefix("mm-plugin-api-")
-            .permissions(fs::Permissions::from_mode(0o700))
-            .tempdir_in(parent)?;
-        let path = folder.path().join(SOCKET);
+        let folder = SocketFolder::make(&parent)?;
+        let path = folder.socket();
         let listener = UnixListener::bind(&path)?;
         let target = format!("unix://{}", path.display());
         Ok((Self::Unix { listener, _folder: folder }, target))

@@ -47,6 +47,7 @@ mod listener;
 pub mod mock;
 mod overlay;
 mod owners;
+pub(crate) mod pause;
 mod plugin_api;
 mod preface;
 mod recording;
@@ -54,6 +55,7 @@ mod request;
 mod server;
 mod service;
 pub(crate) mod shown;
+mod socket_folder;
 pub(crate) mod tasks;
 mod token;
 

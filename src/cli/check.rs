@@ -12,8 +12,8 @@ use plugin_conformance::conformance::{
     Check, Gate, Interpreter, Progress, RunReport, Status, WriteError,
 };
 
-use super::Failure;
 use super::args::PluginArguments;
+use super::{Failure, out};
 
 pub(super) async fn kit(json: Option<&Path>) -> Result<ExitCode, Failure> {
     let start = Instant::now();
@@ -52,7 +52,7 @@ fn progress() -> Progress {
             let passed = rpcs.entry(sweep.to_owned()).or_default();
             *passed += 1;
             if passed.is_multiple_of(100) || *passed == 236 {
-                println!("ok      rpc.*.{sweep}: {passed} of 236");
+                out::say(&format!("ok      rpc.*.{sweep}: {passed} of 236"));
             }
             return;
         }
@@ -61,10 +61,10 @@ fn progress() -> Progress {
             Status::Failed => "FAILED ",
             Status::Skipped => "skipped",
         };
-        println!("{word} {}: {}", check.id, check.title);
+        out::say(&format!("{word} {}: {}", check.id, check.title));
         if check.status != Status::Passed {
             for line in check.detail.lines() {
-                println!("          {line}");
+                out::say(&format!("          {line}"));
             }
         }
     })
@@ -72,7 +72,7 @@ fn progress() -> Progress {
 
 fn finish(report: &RunReport, json: Option<&Path>, start: Instant) -> Result<ExitCode, Failure> {
     let (summary, rpcs) = (report.summary, report.rpcs);
-    println!(
+    out::say(&format!(
         "\n{} checks: {} passed, {} failed, {} skipped; {} of {} RPCs exercised; {:.1} s",
         summary.checks,
         summary.passed,
@@ -81,7 +81,7 @@ fn finish(report: &RunReport, json: Option<&Path>, start: Instant) -> Result<Exi
         rpcs.exercised,
         rpcs.total,
         start.elapsed().as_secs_f64(),
-    );
+    ));
     if let Some(file) = json {
         report.write_json(file)?;
     }

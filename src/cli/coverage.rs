@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use plugin_conformance::conformance::{Coverage, Gate, Interpreter};
 
-use super::Failure;
 use super::args::CoverageArguments;
+use super::{Failure, out};
 
 pub(super) async fn coverage(arguments: &CoverageArguments) -> Result<ExitCode, Failure> {
     // Before the run: a wrong file is told at once.
@@ -25,15 +25,19 @@ pub(super) async fn coverage(arguments: &CoverageArguments) -> Result<ExitCode, 
             (_, true) => coverage.to_markdown(),
             _ => coverage.to_text(),
         };
-        print!("{table}");
+        out::print(&table);
         return Ok(ExitCode::SUCCESS);
     };
     let lost = coverage.regressions(&saved);
     for line in &lost {
-        println!("{line}");
+        out::say(line);
     }
     let new = coverage.rpcs.len().saturating_sub(saved.rpcs.len());
-    println!("{} RPCs, {new} of them new; {} regressions", coverage.rpcs.len(), lost.len());
+    out::say(&format!(
+        "{} RPCs, {new} of them new; {} regressions",
+        coverage.rpcs.len(),
+        lost.len()
+    ));
     Ok(match lost.is_empty() {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,

@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod coverage;
+mod out;
 mod run;
 mod serve;
 
@@ -18,6 +19,9 @@ use args::{Arguments, BundleArguments, CheckWhat, Command};
 
 /// The command could not be carried out.
 const UNUSABLE: u8 = 2;
+
+/// Files that a command opens before it has begun.
+const LEAST_FILES: usize = 16;
 
 /// What ends a command early: a text for the user.
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -36,9 +40,14 @@ pub(crate) fn main() -> ExitCode {
         .with_env_filter(filter.unwrap_or_else(|_| "off".into()))
         .with_writer(std::io::stderr)
         .init();
-    let runtime = match tokio::runtime::Runtime::new() {
+    let runtime = match room().and_then(|()| tokio::runtime::Runtime::new()) {
         Ok(runtime) => runtime,
-        Err(error) => return fail(&format!("cannot start: {error}")),
+        Err(error) => {
+            return fail(&format!(
+                "cannot start: {error}; this needs {LEAST_FILES} open files and about 16 for each \
+                 plugin: raise the limit (ulimit -n)"
+            ));
+        }
     };
     let done = runtime.block_on(async {
         match arguments.command {
@@ -52,11 +61,17 @@ pub(crate) fn main() -> ExitCode {
             Command::Coverage(arguments) => coverage::coverage(&arguments).await,
         }
     });
-    done.unwrap_or_else(|error| fail(&*error))
+    out::finish(done.unwrap_or_else(|error| fail(&*error)))
+}
+
+/// Whether the program may open a few files at all. The runtime panics where it may not.
+fn room() -> std::io::Result<()> {
+    let files = (0..LEAST_FILES).map(|_| std::fs::File::open("/dev/null"));
+    files.collect::<Result<Vec<_>, _>>().map(drop)
 }
 
 fn fail(error: &dyn Display) -> ExitCode {
-    eprintln!("error: {error}");
+    out::complain(&format!("error: {error}"));
     ExitCode::from(UNUSABLE)
 }
 
@@ -69,7 +84,7 @@ fn interpreter() -> Result<std::path::PathBuf, Failure> {
 fn bundle(arguments: &BundleArguments) -> Result<ExitCode, Failure> {
     let (Some(name), Some(out)) = (&arguments.interpreter, &arguments.out) else {
         for character in CHARACTERS {
-            println!("{:<24} {}", character.name, character.summary);
+            out::say(&format!("{:<24} {}", character.name, character.summary));
         }
         return Ok(ExitCode::SUCCESS);
     };
@@ -77,6 +92,6 @@ fn bundle(arguments: &BundleArguments) -> Result<ExitCode, Failure> {
         format!("--interpreter: {error} (`plugin-conformance bundle` lists them all)")
     })?;
     let bundle = Bundle::of_character(out, character, &Interpreter::Copy(interpreter()?))?;
-    println!("{} in {}", bundle.id, bundle.dir.display());
+    out::say(&format!("{} in {}", bundle.id, bundle.dir.display()));
     Ok(ExitCode::SUCCESS)
 }

@@ -1,7 +1,7 @@
 //! `run`.
 
 use std::collections::BTreeSet;
-use std::io::{self, BufRead as _, IsTerminal as _, Write as _};
+use std::io::{self, BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 
 use super::Failure;
 use super::args::RunArguments;
+use super::out::{complain, say};
 
 const HELP: &str = "  HOOK {JSON}        fire a hook at every plugin that implements it
   ID: HOOK {JSON}    fire it at one plugin
@@ -268,13 +269,4 @@ fn printer(verbose: bool) -> LogSink {
             say(&format!("{}  {level:<5} {}{fields}", record.plugin_id, record.message));
         }
     })
-}
-
-/// A line on standard output. Who has closed it does not want to know.
-fn say(line: &str) {
-    let _ = writeln!(io::stdout().lock(), "{line}");
-}
-
-fn complain(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
 }

@@ -9,8 +9,8 @@ use plugin_conformance::api::{ApiServer, Dialect, Listen};
 use plugin_conformance::conformance::GeneratedApi;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::Failure;
 use super::args::{DialectArgument, ServeArguments};
+use super::{Failure, out};
 
 /// Calls under way at the end have this long.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -46,7 +46,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
     }
     server.stop(DRAIN).await;
     if let Some(Err(broken)) = mocks.map(|mocks| mocks.verify()) {
-        eprintln!("{broken}");
+        out::complain(&broken.to_string());
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)

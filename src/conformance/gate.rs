@@ -24,7 +24,7 @@ use crate::supervisor::HookLayer;
 /// Launches that run at the same time. Most of them wait for a deadline.
 const AT_ONCE: usize = 6;
 /// No launch takes longer, whatever the subject does.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Why a run could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +62,7 @@ impl Gate {
     pub fn new(interpreter: Interpreter) -> Self {
         Self {
             interpreter,
-            subject: Arc::new(KitSupervisor::impatient()),
+            subject: Arc::new(KitSupervisor::default()),
             progress: Arc::new(|_| ()),
             fault: Arc::new(|server| server),
             hook_fault: Arc::new(|hooks| hooks),
@@ -204,6 +204,7 @@ impl Gate {
         let bundle = self.bundle(folder.path(), scenario.character)?;
         let mut offer = self.offer(Sweep::Answers, &Recorder::default());
         offer.unix = scenario.unix;
+        offer.runs_out = scenario.runs_out;
         let mut seen = self.live(&bundle.dir, offer, scenario.story).await;
         seen.folder = Some(Arc::new(folder));
         Ok(seen)
@@ -231,7 +232,12 @@ impl Gate {
         };
         let (fault, recorder) = (Arc::clone(&self.fault), recorder.clone());
         let server = move || fault(ApiServer::builder(Arc::clone(&api))).record(&recorder);
-        Offer { server: Arc::new(server), unix: false, hooks: Arc::clone(&self.hook_fault) }
+        Offer {
+            server: Arc::new(server),
+            unix: false,
+            hooks: Arc::clone(&self.hook_fault),
+            runs_out: &[],
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use plugin_proto::v1;
 use crate::supervisor::Hooks;
 
 /// No request of a story takes longer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(30);
 /// A body comes in pieces of this length, in bytes.
 const PIECE: usize = 50_000;
 

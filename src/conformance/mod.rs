@@ -35,4 +35,4 @@ pub use generated::{DEFAULT_VERSION, GeneratedApi};
 pub use http::{Ask, HttpSeen};
 pub use report::{Rpcs, RunReport, SCHEMA, Summary, WriteError};
 pub use scenarios::{Rule, SCENARIOS, Scenario};
-pub use subject::{HookSeen, KitSupervisor, Observation, Offer, Story, Subject};
+pub use subject::{HookSeen, KitSupervisor, Observation, Offer, Story, Subject, Wait};

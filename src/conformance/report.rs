@@ -8,6 +8,7 @@ use plugin_proto::Service;
 use serde::Serialize;
 
 use super::check::{Check, Status};
+use crate::remedy::remedy;
 
 /// The version of the JSON report's form.
 pub const SCHEMA: u32 = 1;
@@ -49,7 +50,11 @@ pub struct Rpcs {
 
 /// The JSON report could not be written.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write the report to {}: {source}; name a file in a folder that exists and is writable", path.display())]
+#[error(
+    "cannot write the report to {}: {source}; {}",
+    path.display(),
+    remedy(source, "name a file in a folder that exists and is writable")
+)]
 pub struct WriteError {
     /// The file.
     pub path: PathBuf,

@@ -111,7 +111,7 @@ pub static SABOTEURS: &[Saboteur] = &[
     saboteur("handshake.certificate", "speaks plaintext to a TLS plugin", succeeds),
     saboteur("handshake.banner", "skips lines until one fits", succeeds),
     saboteur("crash.before-handshake", "waits for the timeout of a dead process", |seen| {
-        seen.launch_time = std::time::Duration::from_secs(10);
+        seen.launch_time = std::time::Duration::from_secs(20);
     }),
     saboteur("crash.during-handshake", "does not say how the process ended", speechless),
     saboteur("crash.after-handshake", "does not say how the process ended", speechless),

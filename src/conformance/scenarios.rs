@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::check::{Check, Verdict};
 use super::http::{HttpSeen, get, post};
-use super::subject::{Observation, Story};
+use super::subject::{Observation, Story, Wait};
 use crate::supervisor::EventKind;
 
 /// One launch of one character.
@@ -20,6 +20,8 @@ pub struct Scenario {
     pub story: Story,
     /// Offer the API on a Unix socket.
     pub unix: bool,
+    /// What the plugin lets run out.
+    pub runs_out: &'static [Wait],
     /// What must hold.
     pub rules: &'static [Rule],
 }
@@ -48,7 +50,17 @@ impl Scenario {
 }
 
 const fn scenario(character: &'static str, story: Story, rules: &'static [Rule]) -> Scenario {
-    Scenario { character, story, unix: false, rules }
+    Scenario { character, story, unix: false, runs_out: &[], rules }
+}
+
+/// The same, with a plugin that lets limits run out.
+const fn endless(
+    character: &'static str,
+    story: Story,
+    runs_out: &'static [Wait],
+    rules: &'static [Rule],
+) -> Scenario {
+    Scenario { runs_out, ..scenario(character, story, rules) }
 }
 
 /// Every launch that `check` makes, besides those for the RPCs.
@@ -145,6 +157,7 @@ pub static SCENARIOS: &[Scenario] = &[
         character: "well-behaved",
         story: Story::LaunchAndStop,
         unix: true,
+        runs_out: &[],
         rules: &[rule("launch.unix-socket", "the API can be served on a Unix socket", |seen| {
             active(seen)?;
             let report = report(seen)?;
@@ -154,9 +167,10 @@ pub static SCENARIOS: &[Scenario] = &[
             nothing_left(seen)
         })],
     },
-    scenario(
+    endless(
         "silent",
         Story::LaunchAndStop,
+        &[Wait::Handshake],
         &[rule(
             "handshake.silent",
             "a plugin that prints no handshake is given up in bounded time",
@@ -238,7 +252,7 @@ pub static SCENARIOS: &[Scenario] = &[
             "a process that ends before its handshake fails the launch at once",
             |seen| {
                 want(
-                    seen.launch_time < Duration::from_secs(2),
+                    seen.launch_time < Duration::from_secs(10),
                     "the launch waited for a dead process",
                 )?;
                 refused(seen, &["the process ended: "])
@@ -278,7 +292,7 @@ pub static SCENARIOS: &[Scenario] = &[
             "the end of an active plugin is noticed without a health check",
             |seen| {
                 active(seen)?;
-                want(seen.stop_time < Duration::from_secs(2), "it was noticed late")?;
+                want(seen.stop_time < Duration::from_secs(10), "it was noticed late")?;
                 nothing_left(seen)
             },
         )],
@@ -292,36 +306,40 @@ pub static SCENARIOS: &[Scenario] = &[
             |seen| refused(seen, &["OnActivate", "refused"]),
         )],
     ),
-    scenario(
+    endless(
         "hang-in-on-activate",
         Story::LaunchAndStop,
+        &[Wait::Hook],
         &[rule(
             "activate.hang",
             "an OnActivate that never answers fails the launch in bounded time",
             |seen| refused(seen, &["OnActivate did not answer"]),
         )],
     ),
-    scenario(
+    endless(
         "hang-in-implemented",
         Story::LaunchAndStop,
+        &[Wait::Hook],
         &[rule(
             "implemented.hang",
             "an Implemented that never answers fails the launch in bounded time",
             |seen| refused(seen, &["Implemented did not answer"]),
         )],
     ),
-    scenario(
+    endless(
         "hang-in-on-deactivate",
         Story::LaunchAndStop,
+        &[Wait::Deactivate],
         &[rule(
             "stop.hang-in-on-deactivate",
             "an OnDeactivate that never answers does not stop the stop",
             stops,
         )],
     ),
-    scenario(
+    endless(
         "ignores-sigterm",
         Story::LaunchAndStop,
+        &[Wait::Grace],
         &[rule(
             "stop.ignored-sigterm",
             "a plugin that ignores SIGTERM is killed after the grace period",
@@ -349,9 +367,10 @@ pub static SCENARIOS: &[Scenario] = &[
             stops_with_descendant,
         )],
     ),
-    scenario(
+    endless(
         "blocks-thread",
         Story::LaunchCheckAndStop,
+        &[Wait::Health, Wait::Deactivate, Wait::Controller, Wait::Grace],
         &[rule(
             "stop.blocked-event-loop",
             "a plugin whose event loop is blocked fails its health check and is stopped",
@@ -376,9 +395,10 @@ pub static SCENARIOS: &[Scenario] = &[
             },
         )],
     ),
-    scenario(
+    endless(
         "controller-blocked",
         Story::LaunchAndStop,
+        &[Wait::Controller],
         &[rule(
             "stop.controller-blocked",
             "a controller that never answers does not stop the stop",
@@ -407,9 +427,10 @@ pub static SCENARIOS: &[Scenario] = &[
             stops,
         )],
     ),
-    scenario(
+    endless(
         "blocks-health",
         Story::LaunchAndStop,
+        &[Wait::Health],
         &[rule(
             "health.blocked",
             "a health service that never answers fails the launch in bounded time",

@@ -36,7 +36,24 @@ pub enum Story {
     AskHttpAndStop(&'static [Ask]),
 }
 
-/// How the API is offered to the plugin.
+/// A wait of the supervisor that ends by its limit only: the plugin lets it run out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// For the handshake.
+    Handshake,
+    /// For a health check.
+    Health,
+    /// For a hook, `Implemented` and `OnActivate` included.
+    Hook,
+    /// For `OnDeactivate`.
+    Deactivate,
+    /// For go-plugin's controller.
+    Controller,
+    /// From SIGTERM to SIGKILL.
+    Grace,
+}
+
+/// What a supervisor is given for one life, besides the bundle.
 #[derive(Clone)]
 pub struct Offer {
     /// Makes the server, with its layers; where it listens is the supervisor's choice.
@@ -45,6 +62,9 @@ pub struct Offer {
     pub unix: bool,
     /// Wraps the hooks, for saboteurs; a supervisor without a place for it ignores it.
     pub hooks: HookLayer,
+    /// What the plugin lets run out. A supervisor may set short limits here, to save time, and
+    /// only here: a plugin on a busy machine is slow, and still well.
+    pub runs_out: &'static [Wait],
 }
 
 /// What the caller of a hook got from the supervisor.
@@ -123,27 +143,41 @@ impl Observation {
 /// The kit's own supervisor.
 #[derive(Debug, Clone)]
 pub struct KitSupervisor {
-    /// Its time limits.
+    /// Its time limits, but for those that a plugin lets run out.
     pub timeouts: Timeouts,
 }
 
-impl KitSupervisor {
-    /// Short limits: a conformance run waits for a silent plugin more than once.
-    pub fn impatient() -> Self {
+impl Default for KitSupervisor {
+    /// A busy machine has all the time it needs.
+    fn default() -> Self {
         let timeouts = Timeouts {
-            handshake: Duration::from_secs(3),
-            connect: Duration::from_secs(2),
-            health: Duration::from_secs(1),
-            hook: Duration::from_secs(3),
-            deactivate: Duration::from_secs(1),
-            controller: Duration::from_secs(1),
-            leave: Duration::from_secs(1),
-            grace: Duration::from_secs(1),
-            output: Duration::from_millis(300),
-            api_drain: Duration::from_millis(300),
+            handshake: Duration::from_secs(30),
+            connect: Duration::from_secs(15),
+            health: Duration::from_secs(15),
+            grace: Duration::from_secs(15),
+            controller: Duration::from_secs(5),
+            leave: Duration::from_secs(5),
             ..Timeouts::default()
         };
         Self { timeouts }
+    }
+}
+
+impl KitSupervisor {
+    fn timeouts(&self, runs_out: &[Wait]) -> Timeouts {
+        let mut timeouts = self.timeouts;
+        for wait in runs_out {
+            let (limit, short) = match wait {
+                Wait::Handshake => (&mut timeouts.handshake, 2),
+                Wait::Health => (&mut timeouts.health, 2),
+                Wait::Hook => (&mut timeouts.hook, 3),
+                Wait::Deactivate => (&mut timeouts.deactivate, 1),
+                Wait::Controller => (&mut timeouts.controller, 1),
+                Wait::Grace => (&mut timeouts.grace, 1),
+            };
+            *limit = Duration::from_secs(short).min(*limit);
+        }
+        timeouts
     }
 }
 
@@ -153,12 +187,13 @@ impl Subject for KitSupervisor {
         let events = EventLog::default();
         let log = Arc::new(std::sync::Mutex::new(Vec::new()));
         let sink = Arc::clone(&log);
-        let Offer { server, unix, hooks: fault } = offer;
+        let Offer { server, unix, hooks: fault, runs_out } = offer;
+        let timeouts = self.timeouts(runs_out);
         let answers = Answers::default();
         let seen = answers.clone();
         let mut builder = Supervisor::builder(bundle)
             .api_server(move || server())
-            .timeouts(self.timeouts)
+            .timeouts(timeouts)
             .hook_layer(move |inner| fault(inner))
             .hook_layer(move |inner| seen.around(inner))
             .events(&events)
@@ -190,7 +225,7 @@ impl Subject for KitSupervisor {
                 }
                 let ended = match story {
                     Story::LaunchAndWait => {
-                        let patience = self.timeouts.hook;
+                        let patience = timeouts.hook;
                         let ended = tokio::time::timeout(patience, plugin.ended()).await;
                         match ended {
                             Ok(ended) => ended,

@@ -19,6 +19,7 @@ use serde_json::json;
 pub use event::{Category, TraceEvent};
 pub use layer::{TraceLayer, Traced};
 
+use crate::remedy::remedy;
 use chrome::Chrome;
 
 /// Takes everything that happens; clones write to the same files.
@@ -48,7 +49,11 @@ struct Output {
 
 /// A trace that is not whole.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("cannot write the trace {}: {source}", path.display())]
+#[error(
+    "cannot write the trace {}: {source}; {}",
+    path.display(),
+    remedy(source, "name a file in a folder that exists and is writable")
+)]
 pub struct TraceError {
     /// The file.
     pub path: PathBuf,
@@ -87,7 +92,7 @@ impl Trace {
     /// format into `chrome`.
     ///
     /// # Errors
-    /// [`TraceError`] when a file cannot be made.
+    /// [`TraceError`] when a file cannot be made, or takes nothing.
     pub fn to_files(lines: Option<&Path>, chrome: Option<&Path>) -> Result<Self, TraceError> {
         if lines.is_none() && chrome.is_none() {
             return Ok(Self::default());
@@ -99,11 +104,17 @@ impl Trace {
             files.chrome = Some((output, Chrome::default()));
         }
         let trace = Self { start: Instant::now(), files: Some(Arc::new(Mutex::new(files))) };
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the date of the first event; all others count from it by Instant"
+        )]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let unix_us = u64::try_from(now.as_micros()).unwrap_or(u64::MAX);
         let detail = json!({ "unix_us": unix_us, "version": env!("CARGO_PKG_VERSION") });
         trace.instant(Category::Run, "", "started", "", detail);
-        Ok(trace)
+        // A run of which nothing can be written is not begun.
+        let failed = trace.files.as_ref().and_then(|files| lock(files).failed.clone());
+        failed.map_or(Ok(trace), Err)
     }
 
     /// Whether anything is written.

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::config::SupervisorBuilder;
-use super::error::{LaunchError, LaunchFailure};
+use super::error::{LaunchError, LaunchFailure, chain_with_remedy};
 use super::events::{EventKind, EventLog};
 use super::handshake::{Handshake, HandshakeAddress, HandshakeError};
 use super::hooks::{self, Hooks, HooksConfig};
@@ -321,7 +321,7 @@ impl Driver {
                 let lookup = tokio::net::lookup_host((host.as_str(), *port));
                 let reason = match tokio::time::timeout(after, lookup).await {
                     Ok(Ok(_)) => None,
-                    Ok(Err(error)) => Some(error.to_string()),
+                    Ok(Err(error)) => Some(chain_with_remedy(&error)),
                     Err(_) => Some(format!("no answer within {after:?}")),
                 };
                 if let Some(reason) = reason {
@@ -335,7 +335,7 @@ impl Driver {
             };
             match tokio::time::timeout(after, hooks::connect(&address)).await {
                 Err(_) => unreachable(format!("no answer within {after:?}")),
-                Ok(Err(error)) => unreachable(super::error::chain(&error)),
+                Ok(Err(error)) => unreachable(chain_with_remedy(&error)),
                 Ok(Ok(channel)) => outcome(Event::Connected, move |driver| {
                     driver.hooks = Some(Hooks::new(channel, address, config));
                 }),

@@ -12,6 +12,7 @@ use super::manifest::ManifestError;
 use super::process::{ExitReport, SpawnError};
 use super::script::ScriptError;
 use crate::api::ListenError;
+use crate::remedy::remedy;
 
 /// A launch that failed. By the time it is returned, nothing of the launch is left.
 #[derive(Debug)]
@@ -133,6 +134,21 @@ pub(super) fn chain(error: &dyn Error) -> String {
         let next = error.to_string();
         if !text.contains(&next) {
             text = format!("{text}: {next}");
+        }
+        cause = error.source();
+    }
+    text
+}
+
+/// The same, and the remedy if the machine has run out of something.
+pub(super) fn chain_with_remedy(error: &(dyn Error + 'static)) -> String {
+    let text = chain(error);
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(remedy) = error.downcast_ref().map(|error| remedy(error, ""))
+            && !remedy.is_empty()
+        {
+            return format!("{text}; {remedy}");
         }
         cause = error.source();
     }

@@ -39,6 +39,7 @@ pub use exchange::{Exchange, ExchangeEnd, ExchangeObserver};
 
 use super::Hooks;
 use crate::api::tasks::Tasks;
+use crate::remedy::remedy;
 
 /// How long, by default, a client's upload is read on after the reply to it has ended.
 const READ_ON: Duration = Duration::from_secs(5);
@@ -75,7 +76,8 @@ impl Sessions for NoSessions {
 /// Why the server cannot listen.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the HTTP server cannot listen on {address}: {source}; choose another address, or port 0 for a free port"
+    "the HTTP server cannot listen on {address}: {source}; {}",
+    remedy(source, "choose another address, or port 0 for a free port")
 )]
 pub struct HttpFrontError {
     /// The address asked for.

@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::error::LaunchFailure;
 use super::handshake::{APP_VERSION, COOKIE_KEY, COOKIE_VALUE};
 use super::interpreter;
 use super::manifest::Manifest;
-use super::process::Command;
+use super::process::{self, Command};
 use super::script::Script;
 use crate::api::TARGET_VARIABLE;
 
@@ -54,8 +53,8 @@ impl Plan {
         target: Option<&str>,
         extra: &BTreeMap<OsString, OsString>,
     ) -> Command {
-        let mut command =
-            Command::new(&self.interpreter, &self.bundle, marker()).arg(&self.script.argument);
+        let mut command = Command::new(&self.interpreter, &self.bundle, process::marker())
+            .arg(&self.script.argument);
         for (name, value) in extra {
             command = command.env(name, value);
         }
@@ -75,13 +74,4 @@ impl Plan {
             None => command.env_remove(TARGET_VARIABLE),
         }
     }
-}
-
-/// What no other launch on this machine has: by it, descendants that left the group are found.
-fn marker() -> String {
-    static LAUNCHES: AtomicU64 = AtomicU64::new(0);
-    let launch = LAUNCHES.fetch_add(1, Ordering::Relaxed);
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    let nanos = clock.map_or(0, |clock| clock.as_nanos());
-    format!("{}-{launch}-{nanos}", std::process::id())
 }

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
+use crate::remedy::remedy;
+
 /// A plugin's script: a regular file inside the bundle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Script {
@@ -67,7 +69,10 @@ pub enum ScriptError {
         target: PathBuf,
     },
     /// The operating system refuses to look.
-    #[error("cannot look at {path}: {source}; check the owner and mode of the bundle")]
+    #[error(
+        "cannot look at {path}: {source}; {}",
+        remedy(source, "check the owner and mode of the bundle")
+    )]
     Unreadable {
         /// What was looked at.
         path: PathBuf,

@@ -245,7 +245,7 @@ pub fn quick_stop() -> Timeouts {
 
 /// Nothing here takes long.
 pub async fn soon<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it takes too long")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
 }
 
 /// Asks again and again, to a deadline.
@@ -256,7 +256,7 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
             ticks.tick().await;
         }
     };
-    let held = tokio::time::timeout(Duration::from_secs(10), asked).await;
+    let held = tokio::time::timeout(Duration::from_secs(30), asked).await;
     assert!(held.is_ok(), "not so after 10 s: {what}");
 }
 

@@ -181,7 +181,7 @@ pub async fn hook_within(
 
 /// Nothing here takes long.
 pub async fn soon<F: Future>(future: F) -> F::Output {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("it takes too long")
+    tokio::time::timeout(Duration::from_secs(60), future).await.expect("it takes too long")
 }
 
 /// A directory's report, read again and again until it is as wanted.

@@ -12,6 +12,7 @@ pub struct KvClock(Arc<dyn Fn() -> i64 + Send + Sync>);
 impl KvClock {
     /// The machine's clock.
     pub fn system() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "expiry is a date, as it is for Mattermost")]
         Self(Arc::new(|| {
             let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
             i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -36,9 +36,26 @@ fn a_file_that_cannot_be_made_is_named() {
 
 #[cfg(target_os = "linux")]
 #[test]
-fn a_full_disk_is_told_at_the_end() {
-    let trace = Trace::to_files(Some(Path::new("/dev/full")), None).unwrap();
+fn a_full_disk_is_told_before_anything_begins() {
+    let full = Path::new("/dev/full");
+    for (lines, chrome) in [(Some(full), None), (None, Some(full))] {
+        let error = Trace::to_files(lines, chrome).unwrap_err().to_string();
+        assert!(error.starts_with("cannot write the trace /dev/full: "), "{error}");
+        assert!(error.contains("make room"), "{error}");
+    }
+}
+
+/// The files are there, and then the disk fills.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_disk_that_fills_is_told_at_the_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let trace = Trace::to_files(Some(&folder.path().join("events.jsonl")), None).unwrap();
+    if let Some(files) = &trace.files {
+        lock(files).lines = Some(Output::create(Path::new("/dev/full")).unwrap());
+    }
     trace.instant(Category::Run, "", "again", "", Value::Null);
+    trace.instant(Category::Run, "", "and again", "", Value::Null);
     let error = trace.finish().unwrap_err();
     assert!(error.to_string().starts_with("cannot write the trace /dev/full: "), "{error}");
 }

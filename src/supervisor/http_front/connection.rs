@@ -16,6 +16,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::Shared;
 use super::answer::answer;
 use super::socket::{ClientSocket, gone};
+use crate::api::pause::Pause;
 
 /// A client has this long for a request's head, and to say which HTTP it speaks.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
@@ -37,8 +38,6 @@ const FRAME_BYTES: u32 = 64 * 1024;
 const BUFFER_BYTES: usize = 256 * 1024;
 /// The header fields of one HTTP/2 request, in bytes; HTTP/1 has its limit in the buffer.
 const MAX_HEADER_BYTES: u32 = 256 * 1024;
-/// Pause after a failed accept, for example while file descriptors are short.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 
 /// Stops listening when dropped, although a process that is being forked holds a copy of the socket.
 struct Listener(TcpListener);
@@ -54,15 +53,14 @@ impl Drop for Listener {
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let listener = Listener(listener);
     let accepting = async {
+        let mut pause = Pause::default();
         loop {
             match listener.0.accept().await {
                 Ok((stream, client)) => {
+                    pause.over("HTTP server");
                     shared.tasks.spawn(serve(stream, client, Arc::clone(&shared)));
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "the HTTP server could not accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+                Err(error) => tokio::time::sleep(pause.after("HTTP server", &error)).await,
             }
         }
     };

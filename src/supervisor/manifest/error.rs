@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use crate::remedy::remedy;
+
 /// Why a bundle has no usable manifest. Every text names the file and what to do.
 #[derive(Debug, Error)]
 #[non_exhaustive]
@@ -18,7 +20,10 @@ pub enum ManifestError {
         dir: PathBuf,
     },
     /// The file is there but the operating system does not hand it out.
-    #[error("cannot read the manifest {path}: {source}; check its owner and mode")]
+    #[error(
+        "cannot read the manifest {path}: {source}; {}",
+        remedy(source, "check its owner and mode")
+    )]
     Unreadable {
         /// The manifest.
         path: PathBuf,

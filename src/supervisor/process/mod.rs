@@ -15,8 +15,9 @@
 //!
 //! # Limits
 //!
-//! - If the supervisor itself is killed, only the leader dies with it, not the leader's children:
-//!   nobody is left to kill those.
+//! - If the supervisor itself is killed, only the leader dies with it (on Linux), not the leader's
+//!   children: nobody is left to kill those. The next process of the same user that launches a
+//!   plugin kills them before its first launch, if they kept their environment (on Linux).
 //! - A descendant escapes if it left the group *and* overwrote or dropped its environment, changed
 //!   its user, or made itself unreadable (`PR_SET_DUMPABLE`).
 //! - The signal mask is inherited from the thread that asked for the first plugin ever.
@@ -24,6 +25,7 @@
 mod error;
 mod exit;
 mod group;
+mod marker;
 #[cfg(target_os = "linux")]
 mod parent_death;
 mod program;
@@ -49,6 +51,7 @@ use tokio::process::{ChildStderr, ChildStdout};
 pub use self::error::SpawnError;
 pub use self::exit::{ExitReport, ExitStatus};
 use self::group::OwnedGroup;
+pub(super) use self::marker::marker;
 use self::watch::Watch;
 
 /// The environment variable that every process of a launch inherits, set to the launch's marker.

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::{ChildStderr, ChildStdout, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, Once, PoisonError};
 use std::time::Duration;
 use std::{io, thread};
 
@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 
 use super::error::{SpawnError, explain};
 use super::group::OwnedGroup;
-use super::{Command, LAUNCH_MARKER, program};
+use super::{Command, LAUNCH_MARKER, program, sweep};
 
 /// The longest that the system may take to start a program, e.g. from a slow network disk.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -92,6 +92,8 @@ fn retire(number: u64) {
 }
 
 fn serve(queue: &Receiver<Request>) {
+    static ORPHANS: Once = Once::new();
+    ORPHANS.call_once(sweep::orphans);
     for Request { command, reply } in queue {
         if reply.is_closed() {
             continue;

@@ -33,7 +33,11 @@ pub(super) async fn run(group: Arc<Group>, until: Instant, killed: Arc<AtomicUsi
 }
 
 #[cfg(target_os = "linux")]
-pub(super) use self::linux::{started, sweep};
+pub(super) use self::linux::{orphans, started, sweep};
+
+/// There is no way to find them here.
+#[cfg(not(target_os = "linux"))]
+pub(super) fn orphans() {}
 
 /// When a process started; not known here.
 #[cfg(not(target_os = "linux"))]
@@ -51,18 +55,20 @@ pub(super) fn sweep(_: &Group, _: Instant, _: &AtomicUsize) -> bool {
 mod linux {
     use std::collections::HashSet;
     use std::fs::{self, File};
-    use std::io::Read as _;
+    use std::io::{self, Read as _};
     use std::os::unix::fs::MetadataExt as _;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
     use std::time::{Duration, Instant};
 
+    use rustix::io::Errno;
     use rustix::process::{
-        Pid, PidfdFlags, Signal, geteuid, getpid, pidfd_open, pidfd_send_signal,
+        Pid, PidfdFlags, Signal, geteuid, getpid, pidfd_open, pidfd_send_signal, test_kill_process,
     };
 
     use super::super::LAUNCH_MARKER;
     use super::super::group::Group;
+    use super::super::marker::supervisor;
 
     /// Pauses between two looks, doubling from the first to the last.
     const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
@@ -86,6 +92,22 @@ mod linux {
     struct Found {
         alive: usize,
         unclear: usize,
+        /// Something could not be looked at, for want of file descriptors or memory.
+        blind: bool,
+    }
+
+    impl Found {
+        /// Looks at something of a process. Processes come and go: what cannot be read is gone, or is
+        /// not ours to kill; unless it is we who have nothing left to read with.
+        fn see<T>(&mut self, read: io::Result<T>) -> Option<T> {
+            let error = match read {
+                Ok(seen) => return Some(seen),
+                Err(error) => error,
+            };
+            let errno = Errno::from_io_error(&error);
+            self.blind |= matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM));
+            None
+        }
     }
 
     /// Kills what carries the group's marker and waits until all of it is dead, members of the group
@@ -96,7 +118,7 @@ mod linux {
         let mut unclear_looks = 0;
         loop {
             let found = look(group, &mut dying, killed);
-            if found.alive == 0 {
+            if found.alive == 0 && !found.blind {
                 unclear_looks += 1;
                 if found.unclear == 0 || unclear_looks >= UNCLEAR_LOOKS {
                     return true;
@@ -114,13 +136,12 @@ mod linux {
     fn look(group: &Group, dying: &mut HashSet<(i32, u64)>, killed: &AtomicUsize) -> Found {
         let mut found = Found::default();
         let user = geteuid().as_raw();
-        let Ok(entries) = fs::read_dir("/proc") else { return found };
+        let Some(entries) = found.see(fs::read_dir("/proc")) else { return found };
         for entry in entries.flatten() {
             let name = entry.file_name();
             let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
             let Some(pid) = pid.filter(|pid| *pid != getpid()) else { continue };
-            // Processes come and go: what cannot be read is gone, or is not ours to kill.
-            let Some(stat) = stat(pid) else { continue };
+            let Some(Some(stat)) = found.see(stat(pid)) else { continue };
             if stat.dead || stat.started < group.started() {
                 continue;
             }
@@ -133,10 +154,10 @@ mod linux {
             } else if dying.contains(&(pid.as_raw_pid(), stat.started)) {
                 found.alive += 1;
             } else {
-                match carries(pid, group.marker()) {
-                    None => found.unclear += 1,
-                    Some(false) => {}
-                    Some(true) => {
+                match found.see(carries(pid, group.marker())) {
+                    Some(None) => found.unclear += 1,
+                    None | Some(Some(false)) => {}
+                    Some(Some(true)) => {
                         found.alive += 1;
                         if kill(pid, group.marker()) {
                             dying.insert((pid.as_raw_pid(), stat.started));
@@ -149,11 +170,63 @@ mod linux {
         found
     }
 
+    /// Kills what supervisors of this user have left behind because they were killed themselves: the
+    /// kernel ends their plugins, but not the plugins' descendants, which could hold files and ports
+    /// that the next launch needs.
+    pub(in super::super) fn orphans() {
+        let user = geteuid().as_raw();
+        // What carries the marker that we carry ourselves has started us.
+        let ours = std::env::var_os(LAUNCH_MARKER);
+        let Ok(namespace) = fs::read_link("/proc/self/ns/pid") else { return };
+        let mut killed = 0;
+        for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let name = entry.file_name();
+            let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
+            let Some(pid) = pid.filter(|pid| *pid != getpid()) else { continue };
+            if entry.metadata().map_or(true, |metadata| metadata.uid() != user) {
+                continue;
+            }
+            let Ok(Some(marker)) = marker_of(pid) else { continue };
+            if ours.as_deref().is_some_and(|ours| ours == &*marker) {
+                continue;
+            }
+            // In another namespace the supervisor's number means another process.
+            let same = fs::read_link(entry.path().join("ns/pid")).is_ok_and(|of| of == namespace);
+            if same
+                && supervisor(&marker).is_some_and(|(pid, started)| is_dead(pid, started))
+                && kill(pid, &marker)
+            {
+                killed += 1;
+            }
+        }
+        if killed > 0 {
+            tracing::warn!(killed, "descendants of plugins whose supervisor was killed are killed");
+        }
+    }
+
+    /// Whether the process that had this number, and started then, is gone. In doubt it is not.
+    fn is_dead(pid: Pid, started: u64) -> bool {
+        match test_kill_process(pid) {
+            Err(Errno::SRCH) => true,
+            Ok(()) if started > 0 => {
+                stat(pid).is_ok_and(|stat| stat.is_some_and(|s| s.dead || s.started != started))
+            }
+            _ => false,
+        }
+    }
+
+    /// The marker with which a process was started.
+    fn marker_of(pid: Pid) -> io::Result<Option<String>> {
+        let environment = environment(pid)?;
+        let marker = markers(&environment).next();
+        Ok(marker.and_then(|marker| std::str::from_utf8(marker).ok()).map(str::to_owned))
+    }
+
     /// Kills a process that carries the marker. Its number cannot come to mean another one halfway:
     /// the signal goes through a descriptor which was opened before the environment was read again.
     fn kill(pid: Pid, marker: &str) -> bool {
         let sent = pidfd_open(pid, PidfdFlags::empty()).and_then(|fd| {
-            if carries(pid, marker) != Some(true) {
+            if !matches!(carries(pid, marker), Ok(Some(true))) {
                 return Ok(false);
             }
             pidfd_send_signal(fd, Signal::KILL).map(|()| true)
@@ -166,32 +239,45 @@ mod linux {
     }
 
     /// Whether a process was started with the marker; `None` if it has no environment just now.
-    fn carries(pid: Pid, marker: &str) -> Option<bool> {
-        let mut environment = Vec::new();
-        let read = File::open(format!("/proc/{}/environ", pid.as_raw_pid()))
-            .and_then(|file| file.take(LONGEST_ENVIRONMENT).read_to_end(&mut environment));
-        match read {
-            Err(_) => Some(false),
-            Ok(0) => None,
-            Ok(_) => Some(environment.split(|byte| *byte == 0).any(|variable| {
-                variable
-                    .strip_prefix(LAUNCH_MARKER.as_bytes())
-                    .and_then(|rest| rest.strip_prefix(b"="))
-                    .is_some_and(|value| value == marker.as_bytes())
-            })),
+    fn carries(pid: Pid, marker: &str) -> io::Result<Option<bool>> {
+        let environment = environment(pid)?;
+        if environment.is_empty() {
+            return Ok(None);
         }
+        let mut markers = markers(&environment);
+        Ok(Some(markers.any(|value| value == marker.as_bytes())))
+    }
+
+    fn environment(pid: Pid) -> io::Result<Vec<u8>> {
+        let mut environment = Vec::new();
+        let file = File::open(format!("/proc/{}/environ", pid.as_raw_pid()))?;
+        file.take(LONGEST_ENVIRONMENT).read_to_end(&mut environment)?;
+        Ok(environment)
+    }
+
+    /// The markers in an environment: one, unless somebody plays tricks.
+    fn markers(environment: &[u8]) -> impl Iterator<Item = &[u8]> {
+        let variables = environment.split(|byte| *byte == 0);
+        variables.filter_map(|variable| {
+            variable.strip_prefix(LAUNCH_MARKER.as_bytes())?.strip_prefix(b"=")
+        })
     }
 
     /// When a process started, in ticks since boot.
     pub(in super::super) fn started(pid: Pid) -> Option<u64> {
-        stat(pid).map(|stat| stat.started)
+        stat(pid).ok()?.map(|stat| stat.started)
     }
 
-    fn stat(pid: Pid) -> Option<Stat> {
-        let text = fs::read(format!("/proc/{}/stat", pid.as_raw_pid())).ok()?;
+    /// `None` if the kernel says something that nobody has foreseen.
+    fn stat(pid: Pid) -> io::Result<Option<Stat>> {
+        let text = fs::read(format!("/proc/{}/stat", pid.as_raw_pid()))?;
+        Ok(parse(&text))
+    }
+
+    fn parse(stat: &[u8]) -> Option<Stat> {
         // The name of the program is in parentheses and may itself have any byte in it.
-        let end = text.iter().rposition(|byte| *byte == b')')?;
-        let text = std::str::from_utf8(text.get(end + 1..)?).ok()?;
+        let end = stat.iter().rposition(|byte| *byte == b')')?;
+        let text = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
         let mut fields = text.split_ascii_whitespace();
         Some(Stat {
             dead: matches!(fields.next()?, "Z" | "X" | "x"),
