@@ -3,9 +3,9 @@
 //! `tests/shuttle` compiles the files that take theirs from here a second time, with a module of the
 //! same name that has shuttle's. See docs/model.md.
 
-pub(crate) use std::sync::{Arc, Mutex, MutexGuard};
+pub(crate) use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub(crate) use tokio::sync::{Mutex as AsyncMutex, watch};
+pub(crate) use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch};
 pub(crate) use tokio::task::{JoinHandle, spawn};
 pub(crate) use tokio::time::sleep;
 

@@ -10,6 +10,7 @@ mod plugin_calls;
 mod plugin_http;
 mod registry;
 mod room;
+mod turns;
 mod version;
 
 use std::fmt;
@@ -116,14 +117,14 @@ impl Environment {
     /// [`FailedToStart`](PluginState::FailedToStart)), or the environment is shutting down.
     pub async fn activate(&self, plugin_id: &str) -> Result<bool, EnvironmentError> {
         let (room, id) = (Arc::clone(&self.room), plugin_id.to_owned());
-        self.room.run(async move { room.activate(&id).await }).await
+        self.room.run(async move { room.plugins.activate(&id).await }).await
     }
 
     /// Stops a plugin and waits until nothing of it is left; a launch under way is waited for. False
     /// if it is unknown or did not run.
     pub async fn deactivate(&self, plugin_id: &str) -> bool {
         let (room, id) = (Arc::clone(&self.room), plugin_id.to_owned());
-        self.room.run(async move { room.deactivate(&id).await }).await.unwrap_or(false)
+        self.room.run(async move { room.plugins.deactivate(&id).await }).await.unwrap_or(false)
     }
 
     /// Stops a plugin if it runs, and starts it. Not counted as a failure.
@@ -132,7 +133,7 @@ impl Environment {
     /// As [`activate`](Self::activate).
     pub async fn restart(&self, plugin_id: &str) -> Result<(), EnvironmentError> {
         let (room, id) = (Arc::clone(&self.room), plugin_id.to_owned());
-        self.room.run(async move { room.restart(&id).await }).await
+        self.room.run(async move { room.plugins.restart(&id).await }).await
     }
 
     /// Stops a plugin and forgets it. Its folder is deleted if the environment

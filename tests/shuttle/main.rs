@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
+mod environment;
 mod supervisor;
 mod sync;
 

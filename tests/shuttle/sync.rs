@@ -1,7 +1,7 @@
 //! What `src/sync.rs` is to the real thing: the same names, under shuttle's scheduler.
 
-pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard};
-pub(crate) use shuttle_tokio::sync::{Mutex as AsyncMutex, watch};
+pub(crate) use shuttle::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
+pub(crate) use shuttle_tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch};
 pub(crate) use shuttle_tokio::task::{JoinHandle, spawn};
 
 /// No time passes here: what waits for a clock waits for ever.

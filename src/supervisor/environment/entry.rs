@@ -1,12 +1,10 @@
 //! One plugin of the environment.
 
-use std::sync::Arc;
-
 use plugin_proto::v1;
-use tokio::sync::Mutex;
 
 use super::PluginInfo;
 use crate::supervisor::{EventLog, Keeper, Supervisor};
+use crate::sync::{Arc, AsyncMutex};
 
 /// One plugin: what is known of it, and what keeps it running.
 #[derive(Debug)]
@@ -19,7 +17,7 @@ pub(super) struct Entry {
     pub(super) installed: bool,
     /// Held by whoever activates, deactivates, restarts, replaces or removes the plugin: such calls
     /// take turns. A replaced plugin hands it on to the one in its place.
-    pub(super) turn: Arc<Mutex<()>>,
+    pub(super) turn: Arc<AsyncMutex<()>>,
 }
 
 impl Entry {

@@ -112,7 +112,9 @@ async fn enable_plugin(
             let plugin_id = request.id;
             return Err(failed(EnvironmentError::NotRunning { plugin_id }));
         }
-        room.run(async move { asked.room.activate(&request.id).await }).await.map_err(failed)?;
+        room.run(async move { asked.room.plugins.activate(&request.id).await })
+            .await
+            .map_err(failed)?;
     }
     Ok(v1::EnablePluginResponse::default())
 }
@@ -126,7 +128,7 @@ async fn disable_plugin(
     let room = Arc::clone(&asked.room);
     room.plugins.find(&request.id).map_err(failed)?;
     let own = asked.is_caller(&request.id);
-    let work = async move { asked.room.deactivate(&request.id).await };
+    let work = async move { asked.room.plugins.deactivate(&request.id).await };
     match own {
         true => room.run_later("DisablePlugin", work),
         false => room.run(work).await.map(|_| ()).map_err(failed)?,

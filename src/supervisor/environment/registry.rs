@@ -1,9 +1,10 @@
 //! The plugins of an environment, in the order in which they were added.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::PoisonError;
 
 use super::EnvironmentError;
 use super::entry::Entry;
+use crate::sync::{Arc, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// All plugins. Its lock is held for a look or a change of the list, never while a plugin is
 /// waited for.

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 
 use tempfile::TempDir;
-use tokio::sync::OwnedMutexGuard;
 use tokio_util::task::TaskTracker;
 
 use super::builder::EnvironmentBuilder;
@@ -112,53 +111,8 @@ impl Room {
         }
     }
 
-    /// The plugin, when it is the caller's turn to start, stop or remove it.
-    pub(super) async fn turn(
-        &self,
-        plugin_id: &str,
-    ) -> Result<(Arc<Entry>, OwnedMutexGuard<()>), EnvironmentError> {
-        loop {
-            let entry = self.plugins.find(plugin_id)?;
-            let turn = Arc::clone(&entry.turn).lock_owned().await;
-            // Meanwhile it may have been removed, or another may be in its place.
-            if self.plugins.holds(&entry) {
-                return Ok((entry, turn));
-            }
-        }
-    }
-
-    pub(super) async fn activate(&self, plugin_id: &str) -> Result<bool, EnvironmentError> {
-        let (entry, _turn) = self.turn(plugin_id).await?;
-        self.start(&entry).await
-    }
-
-    pub(super) async fn start(&self, entry: &Entry) -> Result<bool, EnvironmentError> {
-        if self.plugins.is_closed() {
-            return Err(EnvironmentError::ShuttingDown);
-        }
-        match entry.keeper.activate().await {
-            Ok(started) => Ok(started),
-            // The shutdown began in the middle of it.
-            Err(_) if self.plugins.is_closed() => Err(EnvironmentError::ShuttingDown),
-            Err(error) => Err(Box::new(error).into()),
-        }
-    }
-
-    pub(super) async fn deactivate(&self, plugin_id: &str) -> Result<bool, EnvironmentError> {
-        let (entry, _turn) = self.turn(plugin_id).await?;
-        Ok(entry.keeper.deactivate().await)
-    }
-
-    pub(super) async fn restart(&self, plugin_id: &str) -> Result<(), EnvironmentError> {
-        let (entry, _turn) = self.turn(plugin_id).await?;
-        entry.keeper.deactivate().await;
-        self.start(&entry).await.map(|_| ())
-    }
-
     pub(super) async fn remove(&self, plugin_id: &str) -> Result<(), EnvironmentError> {
-        let (entry, _turn) = self.turn(plugin_id).await?;
-        entry.keeper.shut_down().await;
-        self.plugins.remove(&entry);
+        let (entry, _turn) = self.plugins.forget(plugin_id).await?;
         if entry.installed {
             let folder = &entry.info.bundle;
             tokio::fs::remove_dir_all(folder).await.map_err(EnvironmentError::io(folder))?;
@@ -168,8 +122,7 @@ impl Room {
 
     /// Stops all plugins at once and waits for every task.
     pub(super) async fn shut_down(&self) {
-        let entries = self.plugins.close();
-        futures::future::join_all(entries.iter().map(|entry| entry.keeper.shut_down())).await;
+        self.plugins.shut_down().await;
         self.tasks.close();
         self.tasks.wait().await;
     }

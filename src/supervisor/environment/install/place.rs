@@ -51,7 +51,7 @@ async fn swap(
     root: &Path,
     aside: &Path,
 ) -> Result<(), EnvironmentError> {
-    let (old, _turn) = room.turn(info.id()).await?;
+    let (old, _turn) = room.plugins.turn(info.id()).await?;
     let ran = matches!(
         old.keeper.state(),
         PluginState::Running | PluginState::Starting | PluginState::Stopping
@@ -67,7 +67,7 @@ async fn swap(
         }
         Err(_) => old,
     };
-    if ran && let Err(error) = room.start(&now).await {
+    if ran && let Err(error) = room.plugins.start(&now).await {
         tracing::error!(plugin_id = info.id(), %error, "the replaced plugin does not start");
     }
     swapped
