@@ -28,6 +28,8 @@ mod group;
 mod marker;
 #[cfg(target_os = "linux")]
 mod parent_death;
+#[cfg(target_os = "linux")]
+mod processes;
 mod program;
 mod spawner;
 mod sweep;

@@ -54,8 +54,7 @@ pub(super) fn sweep(_: &Group, _: Instant, _: &AtomicUsize) -> bool {
 #[cfg(target_os = "linux")]
 mod linux {
     use std::collections::HashSet;
-    use std::fs::{self, File};
-    use std::io::{self, Read as _};
+    use std::fs;
     use std::os::unix::fs::MetadataExt as _;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
@@ -69,6 +68,7 @@ mod linux {
     use super::super::LAUNCH_MARKER;
     use super::super::group::Group;
     use super::super::marker::supervisor;
+    use super::super::processes::{Carried, Processes, is_marked, marker_of, stat};
 
     /// Pauses between two looks, doubling from the first to the last.
     const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
@@ -77,16 +77,6 @@ mod linux {
     /// `exec`, or have been started without one.
     const UNCLEAR_LOOKS: usize = 3;
 
-    /// More than any environment that the kernel accepts with its usual limits.
-    const LONGEST_ENVIRONMENT: u64 = 16 << 20;
-
-    /// What `/proc/<pid>/stat` says.
-    struct Stat {
-        dead: bool,
-        group: i32,
-        started: u64,
-    }
-
     /// What a look through all processes found.
     #[derive(Default)]
     struct Found {
@@ -94,20 +84,6 @@ mod linux {
         unclear: usize,
         /// Something could not be looked at, for want of file descriptors or memory.
         blind: bool,
-    }
-
-    impl Found {
-        /// Looks at something of a process. Processes come and go: what cannot be read is gone, or is
-        /// not ours to kill; unless it is we who have nothing left to read with.
-        fn see<T>(&mut self, read: io::Result<T>) -> Option<T> {
-            let error = match read {
-                Ok(seen) => return Some(seen),
-                Err(error) => error,
-            };
-            let errno = Errno::from_io_error(&error);
-            self.blind |= matches!(errno, Some(Errno::MFILE | Errno::NFILE | Errno::NOMEM));
-            None
-        }
     }
 
     /// Kills what carries the group's marker and waits until all of it is dead, members of the group
@@ -135,32 +111,27 @@ mod linux {
 
     fn look(group: &Group, dying: &mut HashSet<(i32, u64)>, killed: &AtomicUsize) -> Found {
         let mut found = Found::default();
-        let user = geteuid().as_raw();
-        let Some(entries) = found.see(fs::read_dir("/proc")) else { return found };
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let pid = name.to_str().and_then(|name| name.parse().ok()).and_then(Pid::from_raw);
-            let Some(pid) = pid.filter(|pid| *pid != getpid()) else { continue };
-            let Some(Some(stat)) = found.see(stat(pid)) else { continue };
-            if stat.dead || stat.started < group.started() {
+        let processes = Processes::from_now_on();
+        found.blind = processes.blind;
+        for process in &processes.alive {
+            let (pid, started) = (process.pid, process.stat.started);
+            if started < group.started() || !process.is_ours() {
                 continue;
             }
-            if entry.metadata().map_or(true, |metadata| metadata.uid() != user) {
-                continue;
-            }
-            if stat.group == group.pid().as_raw_pid() {
+            if process.stat.group == group.pid().as_raw_pid() {
                 found.alive += 1;
                 group.kill();
-            } else if dying.contains(&(pid.as_raw_pid(), stat.started)) {
+            } else if dying.contains(&(pid.as_raw_pid(), started)) {
                 found.alive += 1;
             } else {
-                match found.see(carries(pid, group.marker())) {
-                    Some(None) => found.unclear += 1,
-                    None | Some(Some(false)) => {}
-                    Some(Some(true)) => {
+                match process.carries(group.marker()) {
+                    Carried::Unclear => found.unclear += 1,
+                    Carried::Blind => found.blind = true,
+                    Carried::No => {}
+                    Carried::Yes => {
                         found.alive += 1;
                         if kill(pid, group.marker()) {
-                            dying.insert((pid.as_raw_pid(), stat.started));
+                            dying.insert((pid.as_raw_pid(), started));
                             killed.fetch_add(1, Ordering::AcqRel);
                         }
                     }
@@ -215,18 +186,11 @@ mod linux {
         }
     }
 
-    /// The marker with which a process was started.
-    fn marker_of(pid: Pid) -> io::Result<Option<String>> {
-        let environment = environment(pid)?;
-        let marker = markers(&environment).next();
-        Ok(marker.and_then(|marker| std::str::from_utf8(marker).ok()).map(str::to_owned))
-    }
-
     /// Kills a process that carries the marker. Its number cannot come to mean another one halfway:
     /// the signal goes through a descriptor which was opened before the environment was read again.
     fn kill(pid: Pid, marker: &str) -> bool {
         let sent = pidfd_open(pid, PidfdFlags::empty()).and_then(|fd| {
-            if !matches!(carries(pid, marker), Ok(Some(true))) {
+            if !is_marked(pid, marker) {
                 return Ok(false);
             }
             pidfd_send_signal(fd, Signal::KILL).map(|()| true)
@@ -238,51 +202,8 @@ mod linux {
         })
     }
 
-    /// Whether a process was started with the marker; `None` if it has no environment just now.
-    fn carries(pid: Pid, marker: &str) -> io::Result<Option<bool>> {
-        let environment = environment(pid)?;
-        if environment.is_empty() {
-            return Ok(None);
-        }
-        let mut markers = markers(&environment);
-        Ok(Some(markers.any(|value| value == marker.as_bytes())))
-    }
-
-    fn environment(pid: Pid) -> io::Result<Vec<u8>> {
-        let mut environment = Vec::new();
-        let file = File::open(format!("/proc/{}/environ", pid.as_raw_pid()))?;
-        file.take(LONGEST_ENVIRONMENT).read_to_end(&mut environment)?;
-        Ok(environment)
-    }
-
-    /// The markers in an environment: one, unless somebody plays tricks.
-    fn markers(environment: &[u8]) -> impl Iterator<Item = &[u8]> {
-        let variables = environment.split(|byte| *byte == 0);
-        variables.filter_map(|variable| {
-            variable.strip_prefix(LAUNCH_MARKER.as_bytes())?.strip_prefix(b"=")
-        })
-    }
-
     /// When a process started, in ticks since boot.
     pub(in super::super) fn started(pid: Pid) -> Option<u64> {
         stat(pid).ok()?.map(|stat| stat.started)
-    }
-
-    /// `None` if the kernel says something that nobody has foreseen.
-    fn stat(pid: Pid) -> io::Result<Option<Stat>> {
-        let text = fs::read(format!("/proc/{}/stat", pid.as_raw_pid()))?;
-        Ok(parse(&text))
-    }
-
-    fn parse(stat: &[u8]) -> Option<Stat> {
-        // The name of the program is in parentheses and may itself have any byte in it.
-        let end = stat.iter().rposition(|byte| *byte == b')')?;
-        let text = std::str::from_utf8(stat.get(end + 1..)?).ok()?;
-        let mut fields = text.split_ascii_whitespace();
-        Some(Stat {
-            dead: matches!(fields.next()?, "Z" | "X" | "x"),
-            group: fields.nth(1)?.parse().ok()?,
-            started: fields.nth(16)?.parse().ok()?,
-        })
     }
 }
