@@ -153,6 +153,45 @@ fn a_bad_plugin_fails_the_gate_with_status_1() {
     assert!(text.contains("Unrecognized remote plugin message: 1|invalid"), "{text}");
 }
 
+/// What a team knows of fails no run; a list that is stale does.
+#[test]
+fn known_failures_are_told_apart_and_stale_ones_fail() {
+    let folder = tempfile::tempdir().unwrap();
+    let bundle = folder.path().join("bundle");
+    let dir = bundle.to_str().unwrap();
+    assert!(run(&["bundle", "--interpreter", "short-handshake", "--out", dir]).status.success());
+    let (list, report) = (folder.path().join("known.txt"), folder.path().join("report.json"));
+    let check = |text: &str| {
+        std::fs::write(&list, text).unwrap();
+        let [list, report] = [&list, &report].map(|path| path.to_str().unwrap());
+        let known = ["--known-failures", list, "--json", report];
+        let output = run(&[&["check", "plugin", dir], &known[..]].concat());
+        let text =
+            String::from_utf8(output.stdout).unwrap() + str::from_utf8(&output.stderr).unwrap();
+        (output.status.code().unwrap(), text)
+    };
+    let (status, text) = check("plugin.handshake  # MM-1\n");
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("known   plugin.handshake"), "{text}");
+    assert!(text.contains("known: MM-1"), "{text}");
+    assert!(text.contains(" 0 failed, 1 known, "), "{text}");
+    assert_eq!(json(&report)["summary"]["known"], 1);
+    let checks = json(&report)["checks"].as_array().unwrap().clone();
+    let known = checks.iter().find(|check| check["id"] == "plugin.handshake").unwrap();
+    assert_eq!(known["status"], "known");
+
+    let (status, text) = check("plugin.handshake # MM-1\nplugin.bundle # MM-2\n");
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("known.txt:2: plugin.bundle passed; remove it from the list"), "{text}");
+    let (status, text) = check("plugin.handshake # MM-1\nplugin.nothing # MM-2\n");
+    assert_eq!(status, 1, "{text}");
+    assert!(text.contains("known.txt:2: no check of this run is called plugin.nothing"), "{text}");
+    // Before anything is launched.
+    let (status, text) = check("plugin.handshake\n");
+    assert_eq!(status, 2, "{text}");
+    assert!(text.contains("known.txt:1: it says no reason"), "{text}");
+}
+
 #[test]
 fn serve_says_its_address_first_and_stops_when_asked() {
     let mut server =

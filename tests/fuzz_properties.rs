@@ -34,7 +34,8 @@ macro_rules! hold {
 }
 
 hold! {
-    coverage handshake interpreter_script manifest messages mocks report script_path status stderr
+    coverage handshake interpreter_script known_failures manifest messages mocks report script_path
+    status stderr
 }
 
 #[test]

@@ -10,6 +10,7 @@
 pub mod coverage;
 pub mod handshake;
 pub mod interpreter_script;
+pub mod known_failures;
 pub mod manifest;
 pub mod messages;
 pub mod mocks;
@@ -34,6 +35,7 @@ pub const PROPERTIES: &[Property] = &[
     Property { name: "coverage", check: coverage::check },
     Property { name: "handshake", check: handshake::check },
     Property { name: "interpreter_script", check: interpreter_script::check },
+    Property { name: "known_failures", check: known_failures::check },
     Property { name: "manifest", check: manifest::check },
     Property { name: "messages", check: messages::check },
     Property { name: "mocks", check: mocks::check },

@@ -45,9 +45,23 @@ pub(crate) struct CheckArguments {
     #[command(subcommand)]
     pub(crate) what: Option<CheckWhat>,
 
+    #[command(flatten)]
+    pub(crate) results: ResultArguments,
+}
+
+/// What becomes of the checks.
+#[derive(Debug, Args)]
+pub(crate) struct ResultArguments {
     /// Write the result to FILE as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+
+    /// Checks that FILE lists may fail, and must
+    ///
+    /// A line has a check's id, or a pattern with *, and the reason: `rpc.GetUser.answer  # MM-1`.
+    /// Lines whose checks pass, and lines that name no check, fail the run.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) known_failures: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -69,9 +83,8 @@ pub(crate) struct PluginArguments {
     #[arg(value_name = "DIR")]
     pub(crate) dir: PathBuf,
 
-    /// Write the result to FILE as JSON
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) results: ResultArguments,
 
     /// Serve the API on a Unix socket instead of TCP
     #[arg(long)]

@@ -9,30 +9,37 @@ use std::time::Instant;
 
 use plugin_conformance::api::mock::MockFile;
 use plugin_conformance::conformance::{
-    Check, Gate, Interpreter, Progress, RunReport, Status, WriteError,
+    Check, Gate, Interpreter, KnownFailures, Progress, RunReport, Status, WriteError,
 };
 
-use super::args::PluginArguments;
+use super::args::{PluginArguments, ResultArguments};
 use super::{Failure, out};
 
-pub(super) async fn kit(json: Option<&Path>) -> Result<ExitCode, Failure> {
+pub(super) async fn kit(results: &ResultArguments) -> Result<ExitCode, Failure> {
     let start = Instant::now();
-    writable(json)?;
-    let gate = Gate::new(Interpreter::Link(super::interpreter()?)).progress(progress());
+    let known = prepare(results)?;
+    let gate = Gate::new(Interpreter::Link(super::interpreter()?)).progress(progress(&known));
     let report = gate.check().await?;
-    finish(&report, json, start)
+    finish(report, results, known.as_deref(), start)
 }
 
 pub(super) async fn plugin(arguments: PluginArguments) -> Result<ExitCode, Failure> {
     let start = Instant::now();
-    writable(arguments.json.as_deref())?;
-    let gate = Gate::new(Interpreter::Link(super::interpreter()?)).progress(progress());
+    let known = prepare(&arguments.results)?;
+    let gate = Gate::new(Interpreter::Link(super::interpreter()?)).progress(progress(&known));
     let (dir, unix) = (&arguments.dir, arguments.unix);
     let report = match &arguments.mocks {
         Some(file) => gate.check_plugin_with(dir, unix, &MockFile::load(file)?).await?,
         None => gate.check_plugin(dir, unix).await?,
     };
-    finish(&report, arguments.json.as_deref(), start)
+    finish(report, &arguments.results, known.as_deref(), start)
+}
+
+/// What is wrong with the arguments is told before anything is launched.
+fn prepare(results: &ResultArguments) -> Result<Option<Arc<KnownFailures>>, Failure> {
+    writable(results.json.as_deref())?;
+    let known = results.known_failures.as_deref().map(KnownFailures::load).transpose()?;
+    Ok(known.map(Arc::new))
 }
 
 /// A run whose result cannot be written is not begun.
@@ -43,7 +50,8 @@ fn writable(json: Option<&Path>) -> Result<(), WriteError> {
 }
 
 /// A line per check; the RPCs, of which there are many, a line per hundred and one per failure.
-fn progress() -> Progress {
+fn progress(known: &Option<Arc<KnownFailures>>) -> Progress {
+    let known = known.clone();
     let rpcs = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
     Arc::new(move |check: &Check| {
         let sweep = check.id.strip_prefix("rpc.").and_then(|rest| rest.split('.').nth(1));
@@ -56,24 +64,43 @@ fn progress() -> Progress {
             }
             return;
         }
-        let word = match check.status {
-            Status::Passed => "ok     ",
-            Status::Failed => "FAILED ",
-            Status::Skipped => "skipped",
-        };
-        out::say(&format!("{word} {}: {}", check.id, check.title));
-        if check.status != Status::Passed {
-            for line in check.detail.lines() {
-                out::say(&format!("          {line}"));
-            }
+        let mut check = check.clone();
+        if let Some(known) = &known {
+            known.mark(&mut check);
         }
+        tell(&check);
     })
 }
 
-fn finish(report: &RunReport, json: Option<&Path>, start: Instant) -> Result<ExitCode, Failure> {
+fn tell(check: &Check) {
+    let word = match check.status {
+        Status::Passed => "ok     ",
+        Status::Failed => "FAILED ",
+        Status::Known => "known  ",
+        Status::Skipped => "skipped",
+    };
+    out::say(&format!("{word} {}: {}", check.id, check.title));
+    if check.status != Status::Passed {
+        for line in check.detail.lines() {
+            out::say(&format!("          {line}"));
+        }
+    }
+}
+
+fn finish(
+    mut report: RunReport,
+    results: &ResultArguments,
+    known: Option<&KnownFailures>,
+    start: Instant,
+) -> Result<ExitCode, Failure> {
+    if let Some(known) = known {
+        report = known.judge(report);
+        report.checks.last().into_iter().for_each(tell);
+    }
     let (summary, rpcs) = (report.summary, report.rpcs);
+    let known = known.map(|_| format!(", {} known", summary.known)).unwrap_or_default();
     out::say(&format!(
-        "\n{} checks: {} passed, {} failed, {} skipped; {} of {} RPCs exercised; {:.1} s",
+        "\n{} checks: {} passed, {} failed{known}, {} skipped; {} of {} RPCs exercised; {:.1} s",
         summary.checks,
         summary.passed,
         summary.failed,
@@ -82,7 +109,7 @@ fn finish(report: &RunReport, json: Option<&Path>, start: Instant) -> Result<Exi
         rpcs.total,
         start.elapsed().as_secs_f64(),
     ));
-    if let Some(file) = json {
+    if let Some(file) = &results.json {
         report.write_json(file)?;
     }
     Ok(match report.is_success() {

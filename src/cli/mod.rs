@@ -54,7 +54,7 @@ pub(crate) fn main() -> ExitCode {
         match arguments.command {
             Command::Check(check) => match check.what {
                 Some(CheckWhat::Plugin(plugin)) => check::plugin(plugin).await,
-                None => check::kit(check.json.as_deref()).await,
+                None => check::kit(&check.results).await,
             },
             Command::Bundle(arguments) => bundle(&arguments),
             Command::Serve(arguments) => serve::serve(arguments).await,

@@ -10,6 +10,8 @@ pub enum Status {
     Passed,
     /// The rule is broken; the detail says how.
     Failed,
+    /// The rule is broken, as a list of known failures says; the detail has the reason.
+    Known,
     /// The rule could not be looked at; the detail says why.
     Skipped,
 }

@@ -71,6 +71,7 @@ pub use serve_http::{
 pub(crate) use driver::STOP_ASKED;
 use driver::{Controls, Driver};
 use lifecycle::{Ending, Phase};
+pub(crate) use output::escape_control;
 use plan::Plan;
 
 /// How a life ended.

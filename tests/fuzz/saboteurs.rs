@@ -8,7 +8,7 @@ use fake_interpreters::report::{Report, ReportError};
 use fake_interpreters::script::{self, Step};
 use plugin_conformance::api::mock::{MockFile, MockFileError};
 use plugin_conformance::api::{AppError, app_error_of_status};
-use plugin_conformance::conformance::{Coverage, CoverageError};
+use plugin_conformance::conformance::{Coverage, CoverageError, KnownFailures};
 use plugin_conformance::supervisor::{
     Handshake, HandshakeAddress, HandshakeError, Manifest, Script, StderrParser,
 };
@@ -80,6 +80,37 @@ fn manifests() {
             let mut manifest = Manifest::parse(path, text)?;
             manifest.id.push('x');
             Ok(manifest)
+        });
+    });
+}
+
+#[test]
+fn known_failures() {
+    use properties::known_failures::check_with;
+
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    found("known_failures", "is text", |list| {
+        check_with(list, |list, path| KnownFailures::parse(&text(list), path));
+    });
+    found("known_failures", "a line is lost", |list| {
+        check_with(list, |list, path| {
+            let text = text(list);
+            let first = text.lines().next().unwrap_or_default();
+            KnownFailures::parse_bytes(list, path)?;
+            KnownFailures::parse(first, path)
+        });
+    });
+    found("known_failures", "does not begin with the name of the file", |list| {
+        check_with(list, |list, path| {
+            KnownFailures::parse_bytes(list, path)
+                .map_err(|_| KnownFailures::load(path).unwrap_err())
+        });
+    });
+    found("known_failures", "another list", |list| {
+        check_with(list, |list, path| {
+            let text = text(list);
+            KnownFailures::parse_bytes(list, path)?;
+            KnownFailures::parse(&text.replace("  # ", "  # again "), path)
         });
     });
 }
