@@ -35,7 +35,7 @@ macro_rules! hold {
 
 hold! {
     coverage handshake interpreter_script known_failures manifest messages mocks report script_path
-    status stderr
+    serve_http status stderr
 }
 
 #[test]

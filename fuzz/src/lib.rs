@@ -17,6 +17,7 @@ pub mod mocks;
 pub mod report;
 mod saved;
 pub mod script_path;
+pub mod serve_http;
 pub mod status;
 pub mod stderr;
 mod text;
@@ -41,6 +42,7 @@ pub const PROPERTIES: &[Property] = &[
     Property { name: "mocks", check: mocks::check },
     Property { name: "report", check: report::check },
     Property { name: "script_path", check: script_path::check },
+    Property { name: "serve_http", check: serve_http::check },
     Property { name: "status", check: status::check },
     Property { name: "stderr", check: stderr::check },
 ];

@@ -65,7 +65,7 @@ pub use schedule::Fault;
 pub use schedule::{Moment, Point, Schedule, SeededSchedule};
 pub use script::{Script, ScriptError};
 pub use serve_http::{
-    CHUNK_BYTES, ReplyBody, ReplyPart, ServeHttpError, ServeHttpReply, http_headers,
+    CHUNK_BYTES, ReplyBody, ReplyPart, ReplyRules, ServeHttpError, ServeHttpReply, http_headers,
 };
 
 pub(crate) use driver::STOP_ASKED;

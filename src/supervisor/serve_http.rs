@@ -13,6 +13,7 @@ mod error;
 mod headers;
 mod reply;
 mod request;
+mod rules;
 mod upload;
 
 use std::future;
@@ -33,6 +34,7 @@ pub use headers::http_headers;
 pub(super) use headers::remove_hop_by_hop;
 use reply::Open;
 pub use reply::{ReplyBody, ReplyPart, ServeHttpReply};
+pub use rules::ReplyRules;
 
 use super::Hooks;
 use super::error::chain;

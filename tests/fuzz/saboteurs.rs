@@ -10,8 +10,10 @@ use plugin_conformance::api::mock::{MockFile, MockFileError};
 use plugin_conformance::api::{AppError, app_error_of_status};
 use plugin_conformance::conformance::{Coverage, CoverageError, KnownFailures};
 use plugin_conformance::supervisor::{
-    Handshake, HandshakeAddress, HandshakeError, Manifest, Script, StderrParser,
+    Handshake, HandshakeAddress, HandshakeError, Manifest, ReplyRules, Script, ServeHttpError,
+    StderrParser,
 };
+use plugin_proto::v1;
 
 use super::search;
 use crate::properties;
@@ -272,6 +274,114 @@ fn messages() {
             message.reencode(bytes)
         });
     });
+}
+
+#[test]
+fn replies_to_serve_http() {
+    use properties::serve_http::{Event, Seen, check_with};
+
+    /// The supervisor's own rules, with these messages, and what was seen of it.
+    fn read(method: &str, first: v1::ServeHttpResponse, events: &[Event]) -> Seen {
+        let (status, headers, mut rules) = match ReplyRules::begin(method, first) {
+            Ok(begun) => begun,
+            Err(error) => {
+                return Seen { head: Err(error), parts: vec![], failure: None, over: true };
+            }
+        };
+        let mut seen = Seen {
+            head: Ok((status.as_u16(), headers)),
+            parts: vec![],
+            failure: None,
+            over: false,
+        };
+        for event in events {
+            match event.clone() {
+                Event::Message(message) => rules.message(message),
+                Event::Close => rules.closed(),
+                Event::Fail => rules.cut(ServeHttpError::Broken { reason: "the stream failed" }),
+            }
+        }
+        while let Some(taken) = rules.take() {
+            match taken {
+                Ok(part) => seen.parts.push(part),
+                Err(error) => seen.failure = Some(error),
+            }
+        }
+        seen.over = rules.is_over();
+        seen
+    }
+    let found = |said: &str,
+                 change: fn(&mut v1::ServeHttpResponse, &mut Vec<Event>),
+                 after: fn(&mut Seen)| {
+        found("serve_http", said, |text| {
+            check_with(text, |method, mut first, events| {
+                let mut events = events.to_vec();
+                change(&mut first, &mut events);
+                let mut seen = read(method, first, &events);
+                after(&mut seen);
+                seen
+            });
+        });
+    };
+    // A status that is not looked at.
+    found(
+        "cannot be",
+        |first, _| {
+            first.init.iter_mut().for_each(|init| {
+                init.status_code = match init.status_code {
+                    0 => 0,
+                    code => code.clamp(100, 999),
+                }
+            });
+        },
+        |_| (),
+    );
+    found(
+        "is handed on",
+        |_, _| (),
+        |seen| {
+            if let Ok((_, headers)) = &mut seen.head {
+                headers.insert("transfer-encoding", http::HeaderValue::from_static("chunked"));
+            }
+        },
+    );
+    // A second init that is passed over.
+    found(
+        "the body has",
+        |_, events| {
+            for event in events {
+                if let Event::Message(message) = event {
+                    message.init = None;
+                }
+            }
+        },
+        |_| (),
+    );
+    // A failure that looks like an end.
+    found("it fails with None", |_, _| (), |seen| seen.failure = None);
+    // A length that is not held to.
+    found(
+        "the body has",
+        |first, _| {
+            for init in &mut first.init {
+                init.headers.retain(|field| !field.key.eq_ignore_ascii_case("content-length"));
+            }
+        },
+        |_| (),
+    );
+    found("flushes", |_, _| (), |seen| seen.parts.iter_mut().for_each(|part| part.flush = false));
+    found("the body has", |_, _| (), |seen| seen.parts.reverse());
+    // What comes after the end is read.
+    found(
+        "the body has",
+        |first, events| {
+            let complete = std::mem::take(&mut first.body_complete);
+            if complete {
+                events.push(Event::Close);
+            }
+        },
+        |_| (),
+    );
 }
 
 #[test]

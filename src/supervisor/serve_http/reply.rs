@@ -7,15 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::Stream as _;
-use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, Method, StatusCode};
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use plugin_proto::v1;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use super::headers::{content_length, reply_headers};
+use super::rules::ReplyRules;
 use super::upload::CancelOnDrop;
 use super::{CHUNK_BYTES, ServeHttpError};
 
@@ -36,36 +35,23 @@ pub struct ServeHttpReply {
 impl ServeHttpReply {
     pub(super) fn new(
         method: &str,
-        mut first: v1::ServeHttpResponse,
+        first: v1::ServeHttpResponse,
         open: Open,
     ) -> Result<Self, ServeHttpError> {
-        let init = first.init.take().unwrap_or_default();
-        let status = match init.status_code {
-            0 => StatusCode::OK,
-            code => u16::try_from(code)
-                .ok()
-                .and_then(|code| StatusCode::from_u16(code).ok())
-                .ok_or(ServeHttpError::BadStatus { code })?,
-        };
-        let mut headers = reply_headers(&init.headers);
-        let promised = content_length(&mut headers);
-        let without_body = matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-            || status.is_informational()
-            || method == Method::HEAD;
-        if status == StatusCode::NO_CONTENT || status.is_informational() {
-            headers.remove(CONTENT_LENGTH);
+        match ReplyRules::begin(method, first) {
+            Ok((status, headers, rules)) => {
+                let mut body = ReplyBody { open: Some(open), rest: Bytes::new(), rules };
+                body.finish_if_ended();
+                Ok(Self { status, headers, body })
+            }
+            Err(error) => {
+                // It has ended all the same, and need not be cancelled.
+                if matches!(error, ServeHttpError::WrongLength { longer: false, .. }) {
+                    finish(open);
+                }
+                Err(error)
+            }
         }
-        let mut body = ReplyBody {
-            open: Some(open),
-            read: None,
-            rest: Bytes::new(),
-            length: promised.filter(|_| !without_body).map(|promised| Length { promised, sent: 0 }),
-            without_body,
-            failed: None,
-        };
-        // Nothing has been handed on yet: a client can still be told.
-        body.take(first)?;
-        Ok(Self { status, headers, body })
     }
 }
 
@@ -88,15 +74,9 @@ pub struct ReplyPart {
 pub struct ReplyBody {
     /// `None` when nothing more is read.
     open: Option<Open>,
-    /// Read, and not yet taken.
-    read: Option<ReplyPart>,
     /// Of a part that is given away as frames.
     rest: Bytes,
-    length: Option<Length>,
-    /// HTTP allows no body here: what the plugin sends of it is dropped.
-    without_body: bool,
-    /// To be told after what was read before it.
-    failed: Option<ServeHttpError>,
+    rules: ReplyRules,
 }
 
 /// A stream that is open.
@@ -107,13 +87,6 @@ pub(super) struct Open {
     pub(super) stopping: CancellationToken,
     /// Perhaps the stream's own: it lasts as long as the stream.
     pub(super) _connection: Channel,
-}
-
-/// The plugin's `Content-Length` and how much of it has been seen, in bytes.
-#[derive(Debug, Clone, Copy)]
-struct Length {
-    promised: u64,
-    sent: u64,
 }
 
 impl ReplyBody {
@@ -131,7 +104,7 @@ impl ReplyBody {
     /// Whether HTTP allows no body with this status or to this method. It is empty then, but still
     /// comes to its end only with the plugin's.
     pub fn is_forbidden(&self) -> bool {
-        self.without_body
+        self.rules.without_body()
     }
 
     fn poll_part(
@@ -139,68 +112,41 @@ impl ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<ReplyPart, ServeHttpError>>> {
         loop {
-            if let Some(part) = self.read.take() {
-                return Poll::Ready(Some(Ok(part)));
-            }
-            if let Some(error) = self.failed.take() {
-                // Gone, and so cancelled.
-                self.open = None;
-                return Poll::Ready(Some(Err(error)));
+            if let Some(part) = self.rules.take() {
+                if part.is_err() {
+                    // Gone, and so cancelled.
+                    self.open = None;
+                }
+                return Poll::Ready(Some(part));
             }
             let Some(open) = &mut self.open else { return Poll::Ready(None) };
-            let message = ready!(Pin::new(&mut open.stream).poll_next(cx));
-            let taken = match message {
-                Some(Ok(message)) if message.init.is_some() => {
-                    Err(ServeHttpError::Broken { reason: "it sent init a second time" })
-                }
-                Some(Ok(message)) => self.take(message),
+            match ready!(Pin::new(&mut open.stream).poll_next(cx)) {
+                Some(Ok(message)) => self.rules.message(message),
                 // When the upload fails, the stream is reset, which is not the plugin's doing.
-                _ if open.cancel.0.has_failed() => Err(open.cancel.0.failure()),
-                Some(Err(status)) => Err(ServeHttpError::Cut { status: Box::new(status) }),
-                None => self.end(),
-            };
-            self.failed = taken.err();
-        }
-    }
-
-    /// Takes in a message.
-    fn take(&mut self, mut message: v1::ServeHttpResponse) -> Result<(), ServeHttpError> {
-        if self.without_body {
-            message.body_chunk.clear();
-        }
-        if let Some(length) = &mut self.length {
-            let sent = length.sent + message.body_chunk.len() as u64;
-            if sent > length.promised {
-                // Not counted: what is not sent is still owed, so that the cut shows.
-                let promised = length.promised;
-                return Err(ServeHttpError::WrongLength { promised, longer: true });
+                _ if open.cancel.0.has_failed() => self.rules.cut(open.cancel.0.failure()),
+                Some(Err(status)) => {
+                    self.rules.cut(ServeHttpError::Cut { status: Box::new(status) });
+                }
+                None => self.rules.closed(),
             }
-            length.sent = sent;
-        }
-        if !message.body_chunk.is_empty() || message.flush {
-            self.read = Some(ReplyPart { chunk: message.body_chunk, flush: message.flush });
-        }
-        if message.body_complete { self.end() } else { Ok(()) }
-    }
-
-    /// The plugin says that this was all.
-    fn end(&mut self) -> Result<(), ServeHttpError> {
-        self.finish();
-        match self.length {
-            Some(Length { promised, sent }) if sent < promised => {
-                Err(ServeHttpError::WrongLength { promised, longer: false })
-            }
-            _ => Ok(()),
+            self.finish_if_ended();
         }
     }
 
-    /// Reads no more. An upload that is still under way is cancelled; otherwise the plugin may end
-    /// the stream by itself, for a little while.
-    fn finish(&mut self) {
-        let Some(open) = self.open.take() else { return };
-        if open.cancel.0.is_complete() {
-            tokio::spawn(linger(open));
+    fn finish_if_ended(&mut self) {
+        if self.rules.is_ended()
+            && let Some(open) = self.open.take()
+        {
+            finish(open);
         }
+    }
+}
+
+/// Reads no more. An upload that is still under way is cancelled; otherwise the plugin may end the
+/// stream by itself, for a little while.
+fn finish(open: Open) {
+    if open.cancel.0.is_complete() {
+        tokio::spawn(linger(open));
     }
 }
 
@@ -235,18 +181,14 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.open.is_none()
-            && self.failed.is_none()
-            && self.rest.is_empty()
-            && self.read.as_ref().is_none_or(|part| part.chunk.is_empty())
+        self.rest.is_empty() && self.rules.is_whole() && self.rules.ready() == 0
     }
 
     fn size_hint(&self) -> SizeHint {
-        let here = self.rest.len() + self.read.as_ref().map_or(0, |part| part.chunk.len());
-        let to_come = match self.length {
-            Some(Length { promised, sent }) => Some(promised - sent.min(promised)),
-            None if self.without_body => Some(0),
-            None if self.open.is_none() && self.failed.is_none() => Some(0),
+        let here = self.rest.len() + self.rules.ready();
+        let to_come = match self.rules.owed() {
+            Some(bytes) => Some(bytes),
+            None if self.rules.without_body() || self.rules.is_whole() => Some(0),
             None => None,
         };
         match to_come {
