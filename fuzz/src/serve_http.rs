@@ -136,7 +136,7 @@ fn expected(method: &str, first: &v1::ServeHttpResponse, events: &[Event]) -> Ex
     let bodiless = matches!(status, 100..=199 | 204 | 304) || method == "HEAD";
     let promised = promised(&init.headers).filter(|_| !bodiless);
     let mut all = Expected { head, body: vec![], flushes: 0, fails: false, over: false, bodiless };
-    let mut take = |all: &mut Expected, message: &v1::ServeHttpResponse| {
+    let take = |all: &mut Expected, message: &v1::ServeHttpResponse| {
         let chunk = if bodiless { &b""[..] } else { &message.body_chunk[..] };
         let length = all.body.len() + chunk.len();
         if promised.is_some_and(|promised| length as u64 > promised) {

@@ -363,7 +363,7 @@ fn replies_to_serve_http() {
     found(
         "the body has",
         |first, _| {
-            for init in &mut first.init {
+            if let Some(init) = &mut first.init {
                 init.headers.retain(|field| !field.key.eq_ignore_ascii_case("content-length"));
             }
         },
