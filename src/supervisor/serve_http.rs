@@ -54,6 +54,9 @@ const STREAM_WINDOW: u32 = 1024 * 1024;
 /// What all replies of a plugin may have under way, in bytes. While it is used up by clients that do
 /// not read, every other hook waits; so it is large.
 const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
+/// A whole message with a chunk of [`CHUNK_BYTES`] in one frame, in bytes: HTTP/2's default of 16 KiB
+/// makes five of it.
+const FRAME_BYTES: u32 = 128 * 1024;
 
 /// A plugin's connection as streams need it: calls can be cancelled while the plugin does not read,
 /// and slow readers do not hold up the other hooks.
@@ -62,6 +65,7 @@ pub(super) fn tuned(endpoint: Endpoint) -> Endpoint {
         .executor(SendingTasks)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_frame_size(FRAME_BYTES)
 }
 
 impl Hooks {
