@@ -12,112 +12,23 @@ mod common;
 #[path = "unary/raw.rs"]
 mod raw;
 
-use std::convert::Infallible;
-use std::future::Future;
-use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use common::{Figure, Plugin, Tiny, VERSION, Wanted, runtime};
+use common::{Bare, Figure, Plugin, Tiny, Wanted, runtime};
 use criterion::Criterion;
 use fake_interpreters::wire;
 use futures::StreamExt as _;
-use plugin_conformance::api::{ApiServer, async_trait};
-use plugin_proto::v1::{GetServerVersionRequest, GetServerVersionResponse};
+use plugin_conformance::api::ApiServer;
 use plugin_proto::{Method, Service};
 use tokio::runtime::Runtime;
-use tonic::body::Body;
-use tonic::server::{Grpc, NamedService, UnaryService};
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Channel, Server};
-use tonic::{Request, Response, Status};
-use tonic_prost::ProstCodec;
+use tonic::transport::Channel;
 
 /// Many and short: where the system puts the two processes halves or doubles the speed of a run.
 const ROUNDS: usize = 12;
 /// Calls in flight, and how many calls.
 const WARM_UP: (usize, u32) = (4, 300);
 const IN_FLIGHT: [(usize, u32); 2] = [(1, 800), (16, 3000)];
-
-// The bare server, as tonic generates it
-
-#[async_trait]
-trait Version: Send + Sync + 'static {
-    async fn get_server_version(
-        &self,
-        request: Request<GetServerVersionRequest>,
-    ) -> Result<Response<GetServerVersionResponse>, Status>;
-}
-
-#[async_trait]
-impl Version for Tiny {
-    async fn get_server_version(
-        &self,
-        _: Request<GetServerVersionRequest>,
-    ) -> Result<Response<GetServerVersionResponse>, Status> {
-        Ok(Response::new(GetServerVersionResponse { version: VERSION.into(), error: None }))
-    }
-}
-
-struct VersionServer<T>(Arc<T>);
-
-impl<T> Clone for VersionServer<T> {
-    fn clone(&self) -> Self {
-        Self(Arc::clone(&self.0))
-    }
-}
-
-impl<T> NamedService for VersionServer<T> {
-    const NAME: &'static str = Service::PluginAPI.full_name();
-}
-
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-impl<T: Version> tower::Service<http::Request<Body>> for VersionServer<T> {
-    type Response = http::Response<Body>;
-    type Error = Infallible;
-    type Future = Boxed<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: http::Request<Body>) -> Self::Future {
-        struct GetServerVersion<T>(Arc<T>);
-
-        impl<T: Version> UnaryService<GetServerVersionRequest> for GetServerVersion<T> {
-            type Response = GetServerVersionResponse;
-            type Future = Boxed<Result<Response<Self::Response>, Status>>;
-
-            fn call(&mut self, request: Request<GetServerVersionRequest>) -> Self::Future {
-                let inner = Arc::clone(&self.0);
-                Box::pin(async move { inner.get_server_version(request).await })
-            }
-        }
-
-        match request.uri().path() {
-            "/mattermost.pluginapi.v1.PluginAPI/GetServerVersion" => {
-                let inner = Arc::clone(&self.0);
-                Box::pin(async move {
-                    let mut grpc = Grpc::new(ProstCodec::default());
-                    Ok(grpc.unary(GetServerVersion(inner), request).await)
-                })
-            }
-            _ => Box::pin(async { Ok(Status::unimplemented("").into_http()) }),
-        }
-    }
-}
-
-async fn bare() -> SocketAddr {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let server = Server::builder().add_service(VersionServer(Arc::new(Tiny)));
-    tokio::spawn(server.serve_with_incoming(incoming));
-    address
-}
 
 // The measurements
 
@@ -215,14 +126,16 @@ fn in_one_process(criterion: &mut Criterion, runtime: &Runtime, servers: [(&str,
 fn main() {
     let runtime = runtime();
     let ours = runtime.block_on(ApiServer::builder(Arc::new(Tiny)).start()).unwrap();
-    let bare = runtime.block_on(bare()).to_string();
+    let bare_server = runtime.block_on(Bare::start());
+    let bare = bare_server.target();
     let raw = runtime.block_on(raw::serve()).to_string();
     if common::is_bench() {
-        runtime.block_on(across_processes([ours.target(), &bare, &raw]));
+        runtime.block_on(across_processes([ours.target(), bare, &raw]));
     }
     let mut criterion = Criterion::default().configure_from_args();
-    let servers = [("ours", ours.target()), ("bare tonic", &bare), ("raw HTTP/2", &raw)];
+    let servers = [("ours", ours.target()), ("bare tonic", bare), ("raw HTTP/2", &raw)];
     in_one_process(&mut criterion, &runtime, servers);
     criterion.final_summary();
     runtime.block_on(ours.stop(Duration::from_secs(1)));
+    runtime.block_on(bare_server.stop());
 }

@@ -3,11 +3,9 @@
 
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use fake_interpreters::wire;
-use plugin_conformance::api::ApiServer;
 use plugin_conformance::supervisor::Supervisor;
 use plugin_proto::prost::Message as _;
 use plugin_proto::{Method, Service, v1};
@@ -18,7 +16,7 @@ use tonic::transport::Channel;
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_client::HealthClient;
 
-use super::{Plugin, Tiny};
+use super::{Bare, Plugin, Tiny};
 
 /// Launches with the supervisor.
 pub async fn supervise(plugin: &Plugin) -> Supervisor {
@@ -34,7 +32,7 @@ pub async fn end(supervisor: Supervisor) {
 
 /// An active plugin without a supervisor.
 pub struct ByHand {
-    api: ApiServer,
+    api: Bare,
     process: Child,
     channel: Channel,
     /// The plugin could not write any more if this end were closed.
@@ -47,9 +45,9 @@ fn hook(name: &str) -> &'static Method {
 
 impl ByHand {
     /// Starts the program, reads one line, connects, asks for health and hooks, activates. The API
-    /// server is part of a launch, so it is started here as well.
+    /// server is part of a launch, so a bare one is started here.
     pub async fn launch(plugin: &Plugin) -> Self {
-        let api = ApiServer::builder(Arc::new(Tiny)).start().await.unwrap();
+        let api = Bare::start().await;
         let mut command = plugin.command(api.target());
         let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
@@ -72,6 +70,7 @@ impl ByHand {
         let pid = Pid::from_raw(self.process.id().unwrap().cast_signed()).unwrap();
         kill_process(pid, Signal::TERM).unwrap();
         assert!(self.process.wait().await.unwrap().success());
-        self.api.stop(Duration::from_secs(1)).await;
+        drop(self.channel);
+        self.api.stop().await;
     }
 }

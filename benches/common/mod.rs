@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, unused_imports, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod bare;
 pub mod figure;
 pub mod life;
 
@@ -17,6 +18,7 @@ use plugin_proto::v1::{GetServerVersionRequest, GetServerVersionResponse};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+pub use bare::Bare;
 pub use figure::{Figure, Quartiles, Wanted};
 
 /// What every server here answers.

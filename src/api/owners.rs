@@ -2,7 +2,12 @@
 //!
 //! Linux lists every TCP socket of the network namespace in /proc/net/tcp and tcp6, with the user
 //! that made it. The peer's socket stands there from its `connect` on, local and remote address
-//! the other way round than ours.
+//! the other way round than ours. To print the list the kernel walks through a table as large as
+//! the machine's memory suggests, which takes milliseconds; so it is asked for the one socket
+//! first, and the list is read where it cannot answer that.
+
+#[cfg(target_os = "linux")]
+mod diag;
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -47,9 +52,12 @@ pub(super) enum Owner {
 /// The sockets that are connected to one port.
 type Table = HashMap<Pair, Owner>;
 type Source = Arc<dyn Fn() -> io::Result<String> + Send + Sync>;
+/// Asks for one socket; an answer of `None` may also mean that it cannot be asked for.
+type Direct = Box<dyn Fn(Pair) -> io::Result<Option<Owner>> + Send + Sync>;
 
 /// Looks owners up.
 pub(super) struct Owners {
+    direct: Option<Direct>,
     source: Source,
     /// The last table, and when its reading began. It serves everybody who asked before that: a
     /// thousand connections at once cost a few readings.
@@ -63,22 +71,31 @@ impl Owners {
         let mut files = vec![File::open(first)?];
         files.extend(File::open(second).ok());
         let files = Mutex::new(files);
-        Ok(Self::of(Arc::new(move || {
+        let mut owners = Self::of(Arc::new(move || {
             let mut text = String::new();
             for file in files.lock().unwrap_or_else(PoisonError::into_inner).iter_mut() {
                 file.rewind()?;
                 file.read_to_string(&mut text)?;
             }
             Ok(text)
-        })))
+        }));
+        owners.direct = direct();
+        Ok(owners)
     }
 
     fn of(source: Source) -> Self {
-        Self { source, last: tokio::sync::Mutex::new(None) }
+        Self { direct: None, source, last: tokio::sync::Mutex::new(None) }
     }
 
     /// The owner of the socket; `None` if there is no such socket.
     pub(super) async fn owner(&self, pair: Pair) -> io::Result<Option<Owner>> {
+        if let Some(direct) = &self.direct {
+            match direct(pair) {
+                Ok(Some(owner)) => return Ok(Some(owner)),
+                Ok(None) => {}
+                Err(error) => tracing::debug!(%error, "the kernel does not look a socket up"),
+            }
+        }
         for pause in PAUSES {
             if !pause.is_zero() {
                 tokio::time::sleep(pause).await;
@@ -105,6 +122,22 @@ impl Owners {
         *last = Some((begun, Arc::clone(&table)));
         Ok(table)
     }
+}
+
+#[cfg(target_os = "linux")]
+fn direct() -> Option<Direct> {
+    match diag::Diag::open() {
+        Ok(diag) => Some(Box::new(move |pair| diag.owner(pair))),
+        Err(error) => {
+            tracing::debug!(%error, "the kernel cannot be asked for one socket");
+            None
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn direct() -> Option<Direct> {
+    None
 }
 
 /// The sockets connected to `port`. Lines that are none are passed over.
@@ -234,6 +267,28 @@ mod tests {
             assert!(parse(&text, 8080).is_empty(), "{text}");
         }
         assert_eq!(parse(&good, 8080).len(), 1);
+    }
+
+    /// An answer is taken; where there is none, the list has the word.
+    #[tokio::test]
+    async fn the_list_is_read_where_the_kernel_cannot_answer() {
+        let reads = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&reads);
+        let mut owners = Owners::of(Arc::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+            Ok(line("0100007F:C350", "0100007F:1F90", 1000, 6))
+        }));
+        let there = pair("127.0.0.1:50000", "127.0.0.1:8080");
+        owners.direct = Some(Box::new(|_| Ok(Some(Owner::User(7)))));
+        assert_eq!(owners.owner(there).await.unwrap(), Some(Owner::User(7)));
+        assert_eq!(reads.load(Ordering::SeqCst), 0);
+        let none: [Direct; 2] =
+            [Box::new(|_| Ok(None)), Box::new(|_| Err(io::ErrorKind::Unsupported.into()))];
+        for direct in none {
+            owners.direct = Some(direct);
+            assert_eq!(owners.owner(there).await.unwrap(), Some(Owner::User(1000)));
+        }
+        assert_eq!(reads.load(Ordering::SeqCst), 2);
     }
 
     #[tokio::test]
