@@ -167,6 +167,11 @@ async fn a_stop_that_is_lost_is_found() {
     found_in_the_driver(Fault::StopLost, "stop-ends").await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_that_is_let_through_after_the_stop_has_begun_is_found() {
+    found_in_the_driver(Fault::HooksGoOn, "no-call-after-stop").await;
+}
+
 /// Found by a run of 10,000: a server that was started, but not heard of, went in the background.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_api_server_that_was_not_heard_of_is_gone_before_the_end() {

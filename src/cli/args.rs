@@ -316,6 +316,8 @@ pub(crate) enum FaultArgument {
     ReleaseTwice,
     /// A stop that comes together with another event is not heard
     StopLost,
+    /// Hooks are still let through when the stop has begun
+    HooksGoOn,
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

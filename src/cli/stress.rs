@@ -123,6 +123,7 @@ const fn fault(argument: FaultArgument) -> Fault {
         FaultArgument::ApiFirst => Fault::ApiFirst,
         FaultArgument::ReleaseTwice => Fault::ReleaseTwice,
         FaultArgument::StopLost => Fault::StopLost,
+        FaultArgument::HooksGoOn => Fault::HooksGoOn,
     }
 }
 

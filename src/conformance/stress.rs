@@ -6,6 +6,7 @@
 //! of a run is the same again.
 
 mod ask;
+mod late;
 mod leaks;
 mod life;
 mod plan;

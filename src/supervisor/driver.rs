@@ -76,6 +76,7 @@ pub(super) struct Driver {
     pid: u32,
     /// The process has exited; it may not be reaped yet.
     exited: bool,
+    stopping_announced: bool,
 }
 
 /// The outcome of an action: a change to what the driver holds, and the machine's event.
@@ -120,6 +121,7 @@ impl Driver {
             tail: Arc::default(),
             pid: 0,
             exited: false,
+            stopping_announced: false,
         }
     }
 
@@ -190,12 +192,15 @@ impl Driver {
     /// As soon as the end is certain, no hook is called any more.
     fn announce_stopping(&mut self) {
         if let Some(ending) = self.life.ending()
-            && !self.controls.stopping.is_cancelled()
+            && !self.stopping_announced
         {
+            self.stopping_announced = true;
             if ending == Ending::Crashed {
                 self.controls.crashed.cancel();
             }
-            self.controls.stopping.cancel();
+            if !self.pace.has(Fault::HooksGoOn) {
+                self.controls.stopping.cancel();
+            }
             let reason = match (ending, &self.failure) {
                 (Ending::Stopped, _) => match self.controls.why.get() {
                     Some(why) => why.clone(),

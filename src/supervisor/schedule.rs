@@ -44,6 +44,8 @@ pub enum Fault {
     ReleaseTwice,
     /// A stop that comes together with another event is not heard.
     StopLost,
+    /// Hooks are still let through when the stop has begun.
+    HooksGoOn,
 }
 
 /// Says how long a life is held up at each of its moments.

@@ -17,6 +17,7 @@ use super::super::subject::{is_alive, left};
 use super::super::{Bundle, BundleError};
 use super::Stress;
 use super::ask;
+use super::late;
 use super::plan::{Deed, Ending, LifePlan};
 use super::watch::{Watching, Witness};
 use crate::api::{ApiServer, Dynamic};
@@ -132,6 +133,10 @@ pub(super) async fn live(
         .log(Arc::new(|_| ()))
         .timeouts(plan.role.timeouts())
         .schedule(Arc::clone(&watching))
+        .hook_layer({
+            let trace = trace.clone();
+            move |inner| late::layer(&trace, inner)
+        })
         .api_server(move || {
             ApiServer::builder(Arc::new(Dynamic(Witness::new(&witnessed, &counted))))
         });
@@ -158,7 +163,7 @@ pub(super) async fn live(
         };
         let launched = match plan.ending.is_kept() {
             true => {
-                keep(plan, builder.clone(), &trace, &mut lived).await;
+                keep(plan, builder.clone(), (&log, &trace), &mut lived).await;
                 None
             }
             false => Some(tokio::select! {
@@ -176,11 +181,13 @@ pub(super) async fn live(
             Some(Some(Ok(plugin))) => {
                 trace.add(Fact::Answered);
                 lived.launch = Some(Ok(()));
-                let under_way = match plan.ending {
+                let late = late::caller(plugin.hooks().clone(), &log, &trace);
+                let mut under_way = match plan.ending {
                     // It ends already.
                     Ending::StopLaunch => Vec::new(),
                     _ => act(plan, &plugin, &mut lived).await,
                 };
+                under_way.push(late);
                 end(plan, plugin, &trace, &held).await;
                 for call in under_way {
                     let _ = call.await;
@@ -280,13 +287,20 @@ async fn fire(hooks: Hooks, name: &'static str) {
 }
 
 /// Launches the plugin by a keeper, restarts it by the plan's ending, and stops it for good.
-async fn keep(plan: &LifePlan, builder: SupervisorBuilder, trace: &LifeTrace, lived: &mut Lived) {
+async fn keep(
+    plan: &LifePlan,
+    builder: SupervisorBuilder,
+    (log, trace): (&EventLog, &LifeTrace),
+    lived: &mut Lived,
+) {
     let keeper = Keeper::new(builder, KeeperOptions::default());
     let launched = keeper.activate().await;
     trace.add(Fact::Answered);
     lived.launch = Some(launched.map(drop).map_err(|error| error.to_string()));
     let Some(plugin) = keeper.current() else { return };
-    let under_way = act(plan, &plugin, lived).await;
+    let late = late::caller(plugin.hooks().clone(), log, trace);
+    let mut under_way = act(plan, &plugin, lived).await;
+    under_way.push(late);
     let pid = plugin.pid();
     drop(plugin);
     if plan.ending == Ending::Restart {

@@ -37,6 +37,8 @@ impl PartialEq for Role {
 
 impl Eq for Role {}
 
+/// A launch has many moments at which it can be stopped: it is stopped more often than the others
+/// happen.
 const ANY: &[Ending] = &[
     Ending::Stop,
     Ending::TwoStops,
@@ -46,6 +48,8 @@ const ANY: &[Ending] = &[
     Ending::KillInStop,
     Ending::CrashInStop,
     Ending::CutLaunch,
+    Ending::StopLaunch,
+    Ending::StopLaunch,
     Ending::StopLaunch,
     Ending::Restart,
     Ending::CrashKept,
