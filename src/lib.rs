@@ -8,7 +8,11 @@ compile_error!(
 pub mod api;
 pub mod conformance;
 pub mod embedded;
+pub mod environment;
+mod error_chain;
+pub mod hooks;
 pub mod host;
+pub mod http_front;
 mod remedy;
 pub mod supervisor;
 mod sync;

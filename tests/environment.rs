@@ -16,9 +16,8 @@ use environment_common::{Apis, Bundles, World, calm, id, script};
 use fake_interpreters::characters::Character;
 use plugin_conformance::api::Overlay;
 use plugin_conformance::embedded::{KvApi, KvStore};
-use plugin_conformance::supervisor::{
-    Environment, EnvironmentError, EventKind, KeeperOptions, LaunchFailure, PluginState, Timeouts,
-};
+use plugin_conformance::environment::{Environment, EnvironmentError, KeeperOptions, PluginState};
+use plugin_conformance::supervisor::{EventKind, LaunchFailure, Timeouts};
 use plugin_proto::v1;
 use rustix::process::Signal;
 

@@ -16,8 +16,9 @@ use fake_interpreters::characters::Character;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use plugin_conformance::api::async_trait;
-use plugin_conformance::supervisor::environment::{AskHttp, AskHttpError, HttpReply};
-use plugin_conformance::supervisor::{EventKind, PluginState, Supervisor};
+use plugin_conformance::environment::PluginState;
+use plugin_conformance::environment::{AskHttp, AskHttpError, HttpReply};
+use plugin_conformance::supervisor::{EventKind, Supervisor};
 use plugin_proto::v1;
 
 fn good() -> String {

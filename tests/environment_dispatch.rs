@@ -10,8 +10,9 @@ use std::time::{Duration, Instant};
 
 use common::soon;
 use environment_common::{World, id, script};
-use plugin_conformance::supervisor::environment::dispatch::Decided;
-use plugin_conformance::supervisor::{Cause, EnvironmentError, HookError};
+use plugin_conformance::environment::EnvironmentError;
+use plugin_conformance::environment::dispatch::Decided;
+use plugin_conformance::hooks::{Cause, HookError};
 use plugin_proto::v1;
 
 fn world_of(hook: &str, answers: &[(&'static str, &str)]) -> Vec<(&'static str, String)> {

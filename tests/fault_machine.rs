@@ -14,10 +14,10 @@ use std::time::{Duration, Instant};
 
 use common::{Plugin, again, alive, children, is_again, passes_again, quick_stop, soon, until};
 use plugin_conformance::api::ApiServer;
+use plugin_conformance::hooks::{Cause, HealthError, HookError, Hooks};
 use plugin_conformance::host::TraceEvent;
-use plugin_conformance::supervisor::{
-    Cause, EventKind, FindHooks, HealthError, HookError, Hooks, HttpFront, Timeouts,
-};
+use plugin_conformance::http_front::{FindHooks, HttpFront};
+use plugin_conformance::supervisor::{EventKind, Timeouts};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream, UnixStream};

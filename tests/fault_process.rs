@@ -15,9 +15,9 @@ use std::time::{Duration, Instant};
 use common::{Plugin, alive, assert_refused, fake_python, quick_stop, signal, soon, until};
 use fake_interpreters::report::Report;
 use plugin_conformance::conformance::{Bundle, Interpreter};
+use plugin_conformance::hooks::{Cause, HealthError, HookError};
 use plugin_conformance::supervisor::{
-    Cause, Ended, EventKind, ExitStatus, HandshakeError, HealthError, HookError, LaunchFailure,
-    Supervisor, Timeouts,
+    Ended, EventKind, ExitStatus, HandshakeError, LaunchFailure, Supervisor, Timeouts,
 };
 use rustix::process::Signal;
 use tempfile::TempDir;

@@ -20,7 +20,7 @@ use bytes::Bytes;
 use fake_interpreters::compare::message_difference;
 use fake_interpreters::sample;
 use plugin::{DrivenPlugin, Said};
-use plugin_conformance::supervisor::{
+use plugin_conformance::hooks::{
     BoxHookService, Cause, DISMISS_POST, Fired, HookCall, HookError, HookVerdict, Hooks,
 };
 use plugin_proto::prost_reflect::{

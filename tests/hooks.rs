@@ -17,9 +17,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use fake_interpreters::sample;
 use futures::future::join_all;
-use plugin_conformance::supervisor::{
-    Cause, DISMISS_POST, Filtered, FireError, Fired, Handshake, HookError, HookVerdict, Hooks,
+use plugin_conformance::hooks::{
+    Cause, DISMISS_POST, Filtered, FireError, Fired, HookError, HookVerdict, Hooks,
 };
+use plugin_conformance::supervisor::Handshake;
 use plugin_proto::prost_reflect::{DynamicMessage, MessageDescriptor, SerializeOptions};
 use plugin_proto::{ErrorChannel, Method, Service, v1};
 use serde_json::{Value, json};

@@ -11,9 +11,9 @@ use bytes::Bytes;
 use common::{Plugin, alive, quick_stop, soon, until};
 use fake_interpreters::report::Report;
 use http_body_util::{BodyExt as _, Empty, Full};
-use plugin_conformance::supervisor::{
-    Environment, Hooks, KeeperOptions, RestartPolicy, ServeHttpReply, Supervisor,
-};
+use plugin_conformance::environment::{Environment, KeeperOptions, RestartPolicy};
+use plugin_conformance::hooks::{Hooks, ServeHttpReply};
+use plugin_conformance::supervisor::Supervisor;
 use plugin_proto::v1;
 use rustix::process::Signal;
 

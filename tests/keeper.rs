@@ -10,10 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use common::{Plugin, alive, quick_stop, signal, soon};
-use plugin_conformance::supervisor::{
-    EventKind, Keeper, KeeperOptions, LaunchFailure, PluginState, RestartPolicy, Supervisor,
-    Timeouts,
-};
+use plugin_conformance::environment::{Keeper, KeeperOptions, PluginState, RestartPolicy};
+use plugin_conformance::supervisor::{EventKind, LaunchFailure, Supervisor, Timeouts};
 use rustix::process::Signal;
 
 use PluginState::{FailedToStart, FailedToStayRunning, NotRunning, Running, Starting, Stopping};

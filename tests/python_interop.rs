@@ -15,11 +15,11 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use plugin_conformance::api::{ApiServer, Outcome, Recorder};
 use plugin_conformance::conformance::GeneratedApi;
+use plugin_conformance::hooks::Filtered;
 use plugin_conformance::host::Host;
 use plugin_conformance::supervisor::lifecycle::Ending;
 use plugin_conformance::supervisor::{
-    Ended, EventKind, ExitReport, ExitStatus, Filtered, Level, LogRecord, Supervisor,
-    SupervisorBuilder,
+    Ended, EventKind, ExitReport, ExitStatus, Level, LogRecord, Supervisor, SupervisorBuilder,
 };
 use plugin_proto::prost::Message as _;
 use plugin_proto::v1;

@@ -15,7 +15,7 @@ use futures::{FutureExt as _, StreamExt as _, stream};
 use plugin_conformance::api::{ApiCall, BoxCallService};
 use plugin_conformance::conformance::saboteurs::SABOTEURS;
 use plugin_conformance::conformance::{Bundle, Gate, Interpreter, RunReport, SCENARIOS, Status};
-use plugin_conformance::supervisor::{BoxHookService, HookCall};
+use plugin_conformance::hooks::{BoxHookService, HookCall};
 use plugin_proto::prost_reflect::DynamicMessage;
 use plugin_proto::{ErrorChannel, Method, Service};
 use prost::Message as _;

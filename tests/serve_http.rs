@@ -13,7 +13,7 @@ use http::StatusCode;
 use http_body_util::{BodyExt as _, Empty, Full, StreamBody};
 use http_common::{CHUNK, Exchange, Peer, chunk, head, last, peer, peer_with, soon, with};
 use hyper::body::{Body, Frame};
-use plugin_conformance::supervisor::{ServeHttpError, ServeHttpReply, http_headers};
+use plugin_conformance::hooks::{ServeHttpError, ServeHttpReply, http_headers};
 use plugin_proto::v1;
 use tokio::sync::{Mutex, mpsc};
 use tonic::Status;

@@ -19,7 +19,7 @@ use futures::stream;
 use http_body_util::StreamBody;
 use hyper::body::Frame;
 use plugin::{DrivenPlugin, HttpEnd};
-use plugin_conformance::supervisor::ServeHttpError;
+use plugin_conformance::hooks::ServeHttpError;
 use plugin_proto::v1;
 use proptest::prelude::*;
 use proptest::test_runner::{TestCaseError, TestRunner};

@@ -13,10 +13,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use common::{Plugin, SERVER_VERSION, alive, assert_refused, soon};
 use fake_interpreters::wire;
+use plugin_conformance::hooks::{Cause, Filtered, HookError, Hooks};
 use plugin_conformance::supervisor::lifecycle::{Ending, Phase};
-use plugin_conformance::supervisor::{
-    Cause, EventKind, Filtered, HookError, Hooks, Supervisor, Timeouts,
-};
+use plugin_conformance::supervisor::{EventKind, Supervisor, Timeouts};
 use plugin_proto::{Method, Service, v1};
 use prost::Message as _;
 use tonic::Code;

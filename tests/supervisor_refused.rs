@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use common::{Plugin, assert_refused, quick, soon};
 use futures::StreamExt as _;
+use plugin_conformance::hooks::{HealthError, HookError};
 use plugin_conformance::supervisor::{
-    EventKind, EventLog, ExitStatus, HandshakeError, HealthError, HookError, LaunchError,
-    LaunchFailure, Supervisor, Timeouts,
+    EventKind, EventLog, ExitStatus, HandshakeError, LaunchError, LaunchFailure, Supervisor,
+    Timeouts,
 };
 
 /// Time for everything that does come, on a busy machine too.

@@ -11,10 +11,9 @@ use bytes::Bytes;
 use common::{Plugin, alive, assert_refused, quick_stop, signal, soon, until};
 use fake_interpreters::wire;
 use plugin_conformance::api::{AppError, PluginApi, async_trait};
+use plugin_conformance::hooks::{HealthError, HookError};
 use plugin_conformance::supervisor::lifecycle::{Ending, Phase};
-use plugin_conformance::supervisor::{
-    EventKind, ExitStatus, HealthError, HookError, Supervisor, Timeouts,
-};
+use plugin_conformance::supervisor::{EventKind, ExitStatus, Supervisor, Timeouts};
 use plugin_proto::v1::{GetServerVersionRequest, GetServerVersionResponse};
 use plugin_proto::{Method, Service};
 use rustix::process::Signal;

@@ -37,7 +37,6 @@ mod hooks;
 mod http_reply;
 mod http_request;
 mod life;
-pub mod names;
 mod outgoing;
 mod process;
 mod reply;
@@ -53,5 +52,6 @@ mod steps;
 pub mod wire;
 
 pub use characters::Character;
+pub use plugin_proto::names;
 pub use report::Report;
 pub use script::Script;

@@ -3,9 +3,9 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BufMut, Bytes};
+use bytes::Bytes;
 use plugin_proto::Method;
-use tonic::codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder};
+pub use plugin_proto::{RawCodec, code_by_name, code_name, code_names};
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status};
 
@@ -14,45 +14,6 @@ pub const API_TARGET: &str = "MATTERMOST_PLUGIN_API_TARGET";
 
 /// The largest message that [`unary`] sends and takes, as the Python SDK sets it: 100 MiB.
 pub const MAX_MESSAGE: usize = 100 << 20;
-
-/// Carries messages as [`Bytes`], so that one piece of code serves or calls all RPCs.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct RawCodec;
-
-impl Codec for RawCodec {
-    type Encode = Bytes;
-    type Decode = Bytes;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        Self
-    }
-
-    fn decoder(&mut self) -> Self {
-        Self
-    }
-}
-
-impl Encoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn encode(&mut self, item: Bytes, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.reserve(item.len());
-        buffer.put(item);
-        Ok(())
-    }
-}
-
-impl Decoder for RawCodec {
-    type Item = Bytes;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Bytes>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining())))
-    }
-}
 
 /// Why a target is no address.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -189,39 +150,4 @@ pub(crate) async fn client(channel: &Channel) -> Result<tonic::client::Grpc<Chan
 
 fn expired() -> Status {
     Status::deadline_exceeded("Deadline Exceeded")
-}
-
-const CODES: [(Code, &str); 17] = [
-    (Code::Ok, "OK"),
-    (Code::Cancelled, "CANCELLED"),
-    (Code::Unknown, "UNKNOWN"),
-    (Code::InvalidArgument, "INVALID_ARGUMENT"),
-    (Code::DeadlineExceeded, "DEADLINE_EXCEEDED"),
-    (Code::NotFound, "NOT_FOUND"),
-    (Code::AlreadyExists, "ALREADY_EXISTS"),
-    (Code::PermissionDenied, "PERMISSION_DENIED"),
-    (Code::ResourceExhausted, "RESOURCE_EXHAUSTED"),
-    (Code::FailedPrecondition, "FAILED_PRECONDITION"),
-    (Code::Aborted, "ABORTED"),
-    (Code::OutOfRange, "OUT_OF_RANGE"),
-    (Code::Unimplemented, "UNIMPLEMENTED"),
-    (Code::Internal, "INTERNAL"),
-    (Code::Unavailable, "UNAVAILABLE"),
-    (Code::DataLoss, "DATA_LOSS"),
-    (Code::Unauthenticated, "UNAUTHENTICATED"),
-];
-
-/// A code as gRPC spells it, for example `NOT_FOUND`.
-pub fn code_name(code: Code) -> &'static str {
-    CODES.iter().find(|(known, _)| *known == code).map_or("UNKNOWN", |(_, name)| name)
-}
-
-/// The code of this name, for example of `NOT_FOUND`.
-pub fn code_by_name(name: &str) -> Option<Code> {
-    CODES.iter().find(|(_, known)| *known == name).map(|(code, _)| *code)
-}
-
-/// Every code's name, in the order of their numbers.
-pub fn code_names() -> impl Iterator<Item = &'static str> {
-    CODES.iter().map(|(_, name)| *name)
 }

@@ -5,7 +5,7 @@
 //! `complete`, `flush`, and `hex 0a00` for a message as bytes.
 
 use http::HeaderMap;
-use plugin_conformance::supervisor::{ReplyPart, ReplyRules, ServeHttpError};
+use plugin_conformance::hooks::{ReplyPart, ReplyRules, ServeHttpError};
 use plugin_proto::v1;
 use prost::Message as _;
 

@@ -14,6 +14,10 @@
 //! ```
 
 mod catalogue;
+mod codec;
+mod codes;
+pub mod compare;
+pub mod names;
 mod secrets;
 
 use std::sync::LazyLock;
@@ -21,6 +25,8 @@ use std::sync::LazyLock;
 use prost_reflect::DescriptorPool;
 
 pub use catalogue::{ErrorChannel, MESSAGES, METHODS, MessageType, Method, Service};
+pub use codec::RawCodec;
+pub use codes::{code_by_name, code_name, code_names};
 pub use prost;
 pub use prost_reflect;
 pub use prost_types;

@@ -4,8 +4,8 @@
 
 use std::fmt::Write as _;
 
-use fake_interpreters::names::suggestion;
 use plugin_proto::is_secret;
+use plugin_proto::names::suggestion;
 use plugin_proto::prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, SerializeOptions,
 };

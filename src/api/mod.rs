@@ -65,12 +65,12 @@ pub use call::{ApiCall, BoxCallService};
 pub use callers::Callers;
 pub use channel::{Dialect, app_error_of_status, code_of_http_status};
 pub use dynamic::{Dynamic, DynamicApi};
-/// Carries messages as bytes; the codec of the fake interpreters' client as well.
-pub use fake_interpreters::wire::RawCodec;
 pub use limits::ConnectionLimits;
 pub use listener::{Listen, ListenError};
 pub use overlay::Overlay;
 pub use plugin_api::PluginApi;
+/// Carries messages as bytes; the codec of the fake interpreters' client as well.
+pub use plugin_proto::RawCodec;
 pub use recording::{Outcome, RecordedCall, Recorder, RecordingLayer, RecordingService};
 pub use request::ApiRequest;
 pub use server::{ApiServer, ApiServerBuilder, ApiStop};

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use fake_interpreters::wire::RawCodec;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use plugin_proto::RawCodec;
 use plugin_proto::{Method, Service as ProtoService};
 use tonic::body::Body;
 use tonic::server::{Grpc, NamedService, UnaryService};

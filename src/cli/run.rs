@@ -182,7 +182,7 @@ async fn fire(host: &Host, line: &HookLine) -> bool {
             let mut well = true;
             for (id, fired) in fired {
                 say(&format!("{id}  {fired}"));
-                well &= fired.cause == plugin_conformance::supervisor::Cause::Answered;
+                well &= fired.cause == plugin_conformance::hooks::Cause::Answered;
             }
             well
         }

@@ -19,7 +19,7 @@ use super::rpcs::{Sweep, exercised};
 use super::scenarios::{SCENARIOS, Scenario};
 use super::subject::{KitSupervisor, Observation, Offer, Story, Subject};
 use crate::api::{ApiServer, ApiServerBuilder, RecordedCall, Recorder};
-use crate::supervisor::HookLayer;
+use crate::hooks::HookLayer;
 
 /// Launches that run at the same time. Most of them wait for a deadline.
 const AT_ONCE: usize = 6;

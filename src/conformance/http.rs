@@ -10,7 +10,7 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use plugin_proto::v1;
 
-use crate::supervisor::Hooks;
+use crate::hooks::Hooks;
 
 /// No request of a story takes longer.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -16,10 +16,8 @@ use tower::ServiceExt as _;
 
 use super::http::{Ask, HttpSeen};
 use crate::api::ApiServerBuilder;
-use crate::supervisor::{
-    BoxHookService, Cause, EventKind, EventLog, HookCall, HookLayer, HookVerdict, Hooks, LogRecord,
-    Supervisor, Timeouts,
-};
+use crate::hooks::{BoxHookService, Cause, HookCall, HookLayer, HookVerdict, Hooks};
+use crate::supervisor::{EventKind, EventLog, LogRecord, Supervisor, Timeouts};
 
 /// What a supervisor is to do with a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

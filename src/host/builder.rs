@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::{Answers, Host, HostError, Trace};
 use crate::conformance::DEFAULT_VERSION;
-use crate::supervisor::{KeeperOptions, LogSink, Timeouts, tracing_sink};
+use crate::environment::KeeperOptions;
+use crate::supervisor::{LogSink, Timeouts, tracing_sink};
 
 /// Describes a [`Host`].
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use fake_interpreters::names::suggestion;
+use plugin_proto::names::suggestion;
 use plugin_proto::{Method, Service};
 use serde_json::Value;
 

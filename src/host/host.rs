@@ -15,10 +15,10 @@ use super::plugins::{Plugins, UserSessions};
 use super::{HookLine, HostBuilder, Trace, TraceError, TraceLayer};
 use crate::api::ApiServer;
 use crate::api::mock::Unverified;
-use crate::supervisor::{
-    Environment, EnvironmentError, EventKind, FireError, Fired, HttpFront, HttpFrontError, Level,
-    LogRecord, LogSink, PluginState, STOP_ASKED, Stream,
-};
+use crate::environment::{Environment, EnvironmentError, PluginState};
+use crate::hooks::{FireError, Fired};
+use crate::http_front::{HttpFront, HttpFrontError};
+use crate::supervisor::{EventKind, Level, LogRecord, LogSink, STOP_ASKED, Stream};
 
 /// Replies over HTTP that are under way when the host stops have this long.
 const DRAIN: Duration = Duration::from_secs(2);

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::supervisor::{Environment, FindHooks, Hooks, Sessions};
+use crate::environment::Environment;
+use crate::hooks::Hooks;
+use crate::http_front::{FindHooks, Sessions};
 
 /// Finds the plugins that run.
 pub(super) struct Plugins(pub(super) Environment);

@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::events::EventLog;
-use super::hooks::{BoxHookService, HookLayer};
 use super::log::{LogSink, tracing_sink};
 use super::schedule::{Schedule, Scheduled};
 use super::{LaunchError, Supervisor};
 use crate::api::{ApiServer, ApiServerBuilder, ApiToken, Listen, PluginApi, TokenError};
+use crate::hooks::{BoxHookService, HookLayer};
 
 /// How long each wait may last. Every wait has one: no plugin can hold the supervisor for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ pub(super) type ApiFactory = Arc<dyn Fn() -> ApiServerBuilder + Send + Sync>;
 /// ```
 #[derive(Clone)]
 pub struct SupervisorBuilder {
-    pub(super) bundle: PathBuf,
+    pub(crate) bundle: PathBuf,
     pub(super) api: Option<ApiFactory>,
     pub(super) unix: bool,
     pub(super) api_token: bool,

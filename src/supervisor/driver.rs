@@ -10,10 +10,9 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::config::SupervisorBuilder;
-use super::error::{LaunchError, LaunchFailure, chain_with_remedy};
+use super::error::{LaunchError, LaunchFailure};
 use super::events::{EventKind, EventLog};
 use super::handshake::{Handshake, HandshakeAddress, HandshakeError};
-use super::hooks::{self, Hooks, HooksConfig};
 use super::lifecycle::{Action, Ending, Event, Lifecycle, Phase};
 use super::output::TailBuffer;
 use super::plan::Plan;
@@ -22,6 +21,8 @@ use super::pump::{FirstLine, Pumps};
 use super::schedule::{Fault, Pace};
 use super::{Active, Ended};
 use crate::api::{ApiServer, ApiToken, ListenError, TOKEN_VARIABLE};
+use crate::error_chain::chain_with_remedy;
+use crate::hooks::{self, Hooks, HooksConfig};
 
 /// After the process exited, what is awaited of it has this long to come or to fail by itself: its
 /// end of the pipe and of the connection is closed.

@@ -5,14 +5,13 @@ use std::fmt;
 use std::path::PathBuf;
 
 use super::handshake::HandshakeError;
-use super::hooks::{HealthError, HookError};
 use super::interpreter::InterpreterError;
 use super::lifecycle::Phase;
 use super::manifest::ManifestError;
 use super::process::{ExitReport, SpawnError};
 use super::script::ScriptError;
 use crate::api::ListenError;
-use crate::remedy::remedy;
+use crate::hooks::{HealthError, HookError};
 
 /// A launch that failed. By the time it is returned, nothing of the launch is left.
 #[derive(Debug)]
@@ -124,33 +123,4 @@ impl fmt::Display for Phase {
             Self::Ended => "nothing was left",
         })
     }
-}
-
-/// An error and its causes in one line; a cause that repeats the text before it is left out.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let next = error.to_string();
-        if !text.contains(&next) {
-            text = format!("{text}: {next}");
-        }
-        cause = error.source();
-    }
-    text
-}
-
-/// The same, and the remedy if the machine has run out of something.
-pub(super) fn chain_with_remedy(error: &(dyn Error + 'static)) -> String {
-    let text = chain(error);
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(remedy) = error.downcast_ref().map(|error| remedy(error, ""))
-            && !remedy.is_empty()
-        {
-            return format!("{text}; {remedy}");
-        }
-        cause = error.source();
-    }
-    text
 }

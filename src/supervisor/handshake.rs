@@ -8,13 +8,13 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::PathBuf;
 use std::str;
 use std::time::Duration;
 
 use thiserror::Error;
 
 use super::output::escape::escaped_bytes;
+pub use crate::hooks::HandshakeAddress;
 
 /// The first line must be shorter than this, in bytes without its end.
 pub const MAX_LINE: usize = 64 * 1024;
@@ -55,21 +55,6 @@ pub struct Handshake {
     pub address: HandshakeAddress,
     /// What it speaks there.
     pub protocol: HandshakeProtocol,
-}
-
-/// Where a plugin listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum HandshakeAddress {
-    /// A TCP port.
-    Tcp {
-        /// An IPv4 address, an IPv6 address without brackets (a zone may follow), or a name that
-        /// is not looked up yet.
-        host: String,
-        /// 1..=65535.
-        port: u16,
-    },
-    /// A Unix domain socket; the path is not empty.
-    Unix(PathBuf),
 }
 
 /// What a plugin speaks.
@@ -227,7 +212,7 @@ impl Handshake {
         };
         let core_version = core_version(core, line)?;
         let app_version = app_version(app, line)?;
-        let address = HandshakeAddress::parse(network, addr)?;
+        let address = parse_address(network, addr)?;
         let protocol = HandshakeProtocol::parse(optional.first().copied())?;
         reject_cert(optional.get(1).copied().unwrap_or_default())?;
         Ok(Self { core_version, app_version, address, protocol })
@@ -270,24 +255,15 @@ impl HandshakeProtocol {
     }
 }
 
-impl HandshakeAddress {
-    fn parse(network: &[u8], addr: &[u8]) -> Result<Self, HandshakeError> {
-        let (network, address) = match network {
-            b"tcp" => ("tcp", tcp_address(addr)),
-            b"unix" => ("unix", unix_address(addr)),
-            other => {
-                return Err(HandshakeError::UnknownNetwork {
-                    network: show(other),
-                    addr: show(addr),
-                });
-            }
-        };
-        address.map_err(|reason| HandshakeError::InvalidAddress {
-            network,
-            addr: show(addr),
-            reason,
-        })
-    }
+fn parse_address(network: &[u8], addr: &[u8]) -> Result<HandshakeAddress, HandshakeError> {
+    let (network, address) = match network {
+        b"tcp" => ("tcp", tcp_address(addr)),
+        b"unix" => ("unix", unix_address(addr)),
+        other => {
+            return Err(HandshakeError::UnknownNetwork { network: show(other), addr: show(addr) });
+        }
+    };
+    address.map_err(|reason| HandshakeError::InvalidAddress { network, addr: show(addr), reason })
 }
 
 fn tcp_address(addr: &[u8]) -> Result<HandshakeAddress, &'static str> {
@@ -349,16 +325,6 @@ impl fmt::Display for Handshake {
 }
 
 /// Fields 3 and 4: `tcp|127.0.0.1:54321`.
-impl fmt::Display for HandshakeAddress {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp { host, port } if host.contains(':') => write!(f, "tcp|[{host}]:{port}"),
-            Self::Tcp { host, port } => write!(f, "tcp|{host}:{port}"),
-            Self::Unix(path) => write!(f, "unix|{}", path.display()),
-        }
-    }
-}
-
 impl fmt::Display for HandshakeProtocol {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

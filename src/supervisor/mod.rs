@@ -1,23 +1,17 @@
 //! The server's side of a plugin process: launch it, call it, keep it running, stop it for certain.
 //!
 //! - [`Supervisor`] is one life of one plugin: API server, process, handshake, hooks, stop.
-//! - [`Keeper`] keeps a plugin running: health checks, restarts, states.
-//! - [`Environment`] has several plugins under one roof, and dispatches hooks to them.
-//! - [`lifecycle`] is the pure state machine under both.
+//! - [`lifecycle`] is the pure state machine under it.
 //!
 //! Everything here holds for a plugin that is broken or hostile as well: every wait has a deadline
 //! ([`Timeouts`]), every failure leaves nothing behind, and [`Supervisor::shutdown`] comes back.
 
 mod config;
 mod driver;
-pub mod environment;
 mod error;
 mod events;
 mod handshake;
-mod hooks;
-mod http_front;
 mod interpreter;
-mod keeper;
 pub mod lifecycle;
 mod log;
 mod manifest;
@@ -25,10 +19,8 @@ mod output;
 mod plan;
 mod process;
 mod pump;
-mod restart;
 mod schedule;
 mod script;
-mod serve_http;
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -38,36 +30,23 @@ use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use config::{SupervisorBuilder, Timeouts};
-pub use environment::{Environment, EnvironmentBuilder, EnvironmentError, PluginInfo};
 pub use error::{LaunchError, LaunchFailure};
 pub use events::{EventKind, EventLog, EventReader, LifeEvent};
 pub use handshake::{
     APP_VERSION, COOKIE_KEY, COOKIE_VALUE, CORE_VERSION, Handshake, HandshakeAddress,
     HandshakeError, HandshakeProtocol, MAX_LINE,
 };
-pub use hooks::{
-    BoxHookService, Cause, DISMISS_POST, Filtered, FireError, Fired, HealthError, HookCall,
-    HookError, HookLayer, HookOutcome, HookVerdict, Hooks, Meaning, UploadChange,
-};
-pub use http_front::{
-    Exchange, ExchangeEnd, ExchangeObserver, FindHooks, HttpFront, HttpFrontBuilder,
-    HttpFrontError, Sessions,
-};
 pub use interpreter::{InterpreterError, discover};
-pub use keeper::{Keeper, KeeperOptions, PluginState};
 pub use log::{LogRecord, LogSink, Stream, tracing_sink};
 pub use manifest::{Manifest, ManifestError, PythonOptions, Server};
 pub use output::{Level, ParsedLine, StderrParser};
 pub use process::{ExitReport, ExitStatus, SpawnError};
-pub use restart::{RestartPolicy, Strikes, Verdict};
 #[doc(hidden)]
 pub use schedule::Fault;
 pub use schedule::{Moment, Point, Schedule, SeededSchedule};
 pub use script::{Script, ScriptError};
-pub use serve_http::{
-    CHUNK_BYTES, ReplyBody, ReplyPart, ReplyRules, ServeHttpError, ServeHttpReply, http_headers,
-};
 
+use crate::hooks::{HealthError, Hooks};
 pub(crate) use driver::STOP_ASKED;
 use driver::{Controls, Driver};
 use lifecycle::{Ending, Phase};
@@ -230,7 +209,7 @@ impl Supervisor {
     }
 
     /// The same; the reason stands in the event [`EventKind::Stopping`].
-    pub(super) async fn shutdown_because(&self, why: &str) -> Ended {
+    pub(crate) async fn shutdown_because(&self, why: &str) -> Ended {
         let _ = self.controls.why.set(why.to_owned());
         self.shutdown().await
     }

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use fake_interpreters::hook_control::{HookNews, HookOrder, HookStatus, HookStep, Told};
-use plugin_conformance::supervisor::{Fired, Handshake, Hooks, ServeHttpError};
+use plugin_conformance::hooks::{Fired, Hooks, ServeHttpError};
+use plugin_conformance::supervisor::Handshake;
 use plugin_proto::prost::Message as _;
 use plugin_proto::{Method, v1};
 use tempfile::TempDir;

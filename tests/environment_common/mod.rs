@@ -10,7 +10,7 @@ use std::time::Duration;
 use fake_interpreters::report::Report;
 use plugin_conformance::api::{ApiServer, PluginApi};
 use plugin_conformance::conformance::{Bundle, Interpreter};
-use plugin_conformance::supervisor::{
+use plugin_conformance::environment::{
     Environment, EnvironmentBuilder, KeeperOptions, PluginState, RestartPolicy,
 };
 use tempfile::TempDir;

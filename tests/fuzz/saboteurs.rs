@@ -9,9 +9,9 @@ use fake_interpreters::script::{self, Step};
 use plugin_conformance::api::mock::{MockFile, MockFileError};
 use plugin_conformance::api::{AppError, app_error_of_status};
 use plugin_conformance::conformance::{Coverage, CoverageError, KnownFailures};
+use plugin_conformance::hooks::{ReplyRules, ServeHttpError};
 use plugin_conformance::supervisor::{
-    Handshake, HandshakeAddress, HandshakeError, Manifest, ReplyRules, Script, ServeHttpError,
-    StderrParser,
+    Handshake, HandshakeAddress, HandshakeError, Manifest, Script, StderrParser,
 };
 use plugin_proto::v1;
 

@@ -18,9 +18,9 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use plugin_conformance::supervisor::{
-    FindHooks, HandshakeAddress, Hooks, HttpFront, HttpFrontBuilder, Sessions,
-};
+use plugin_conformance::hooks::Hooks;
+use plugin_conformance::http_front::{FindHooks, HttpFront, HttpFrontBuilder, Sessions};
+use plugin_conformance::supervisor::HandshakeAddress;
 use plugin_proto::v1;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

@@ -1,8 +1,8 @@
 //! The real registry of plugins and the turns that calls take at a plugin; the plugins are numbers.
 
-#[path = "../../src/supervisor/environment/registry.rs"]
+#[path = "../../src/environment/registry.rs"]
 mod registry;
-#[path = "../../src/supervisor/environment/turns.rs"]
+#[path = "../../src/environment/turns.rs"]
 mod turns;
 
 use std::path::PathBuf;

@@ -2,9 +2,9 @@
 
 #[path = "../../src/supervisor/events.rs"]
 mod events;
-#[path = "../../src/supervisor/keeper.rs"]
+#[path = "../../src/environment/keeper.rs"]
 mod keeper;
-#[path = "../../src/supervisor/restart.rs"]
+#[path = "../../src/environment/restart.rs"]
 mod restart;
 
 mod process {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
-use fake_interpreters::compare::difference;
+use plugin_proto::compare::difference;
 use plugin_proto::prost::Message as _;
 use plugin_proto::prost_reflect::{DynamicMessage, ReflectMessage as _};
 use plugin_proto::{Method, redact};

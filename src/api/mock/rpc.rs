@@ -1,6 +1,6 @@
 //! Which RPC a mock answers: by name, or by the type of its request.
 
-use fake_interpreters::names::suggestion;
+use plugin_proto::names::suggestion;
 use plugin_proto::{METHODS, Method, Service, v1};
 
 use super::{Matcher, MockError, Reply};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use fake_interpreters::names;
+use plugin_proto::names;
 
 use super::mounted::Mounted;
 use super::request::Request;

@@ -9,7 +9,9 @@ use plugin_proto::v1;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::supervisor::{FindHooks, Hooks, HttpFront, Supervisor};
+use crate::hooks::Hooks;
+use crate::http_front::{FindHooks, HttpFront};
+use crate::supervisor::Supervisor;
 
 /// So long may a request be under way when its front stops.
 const DRAIN: Duration = Duration::from_secs(5);

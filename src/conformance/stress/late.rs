@@ -8,7 +8,8 @@ use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 
 use super::super::invariants::{Fact, LifeTrace};
-use crate::supervisor::{BoxHookService, EventKind, EventLog, Hooks, ServeHttpError};
+use crate::hooks::{BoxHookService, Hooks, ServeHttpError};
+use crate::supervisor::{EventKind, EventLog};
 
 /// What every plugin of a stress run that becomes active implements, and what some do.
 const ASKED: [&str; 2] = ["OnActivate", "MessageWillBePosted"];

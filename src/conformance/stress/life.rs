@@ -21,10 +21,11 @@ use super::late;
 use super::plan::{Deed, Ending, LifePlan};
 use super::watch::{Watching, Witness};
 use crate::api::{ApiServer, Dynamic};
+use crate::environment::{Keeper, KeeperOptions, PluginState};
+use crate::hooks::Hooks;
 use crate::supervisor::lifecycle::Action;
 use crate::supervisor::{
-    EventKind, EventLog, Hooks, Keeper, KeeperOptions, PluginState, Schedule, SeededSchedule,
-    Supervisor, SupervisorBuilder,
+    EventKind, EventLog, Schedule, SeededSchedule, Supervisor, SupervisorBuilder,
 };
 
 /// A call that is given up is given up after this time.

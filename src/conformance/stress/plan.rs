@@ -28,7 +28,7 @@ pub enum Ending {
     CutLaunch,
     /// A stop is asked for at the plan's moment of the launch, at the same time as what happens then.
     StopLaunch,
-    /// A [`Keeper`](crate::supervisor::Keeper) stops it and launches it again.
+    /// A [`Keeper`](crate::environment::Keeper) stops it and launches it again.
     Restart,
     /// SIGKILL from outside; a keeper launches it again.
     CrashKept,
@@ -72,7 +72,7 @@ pub enum Deed {
         path: &'static str,
         /// Its reply is dropped unread.
         cancelled: bool,
-        /// Through an [`HttpFront`](crate::supervisor::HttpFront), over a connection of its own.
+        /// Through an [`HttpFront`](crate::http_front::HttpFront), over a connection of its own.
         front: bool,
     },
     /// A hook that is under way when the end begins.

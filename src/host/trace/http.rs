@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Category, Trace};
-use crate::supervisor::{Exchange, ExchangeEnd, ExchangeObserver};
+use crate::http_front::{Exchange, ExchangeEnd, ExchangeObserver};
 
 impl Trace {
     /// Writes every request that is over.

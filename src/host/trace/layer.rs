@@ -5,17 +5,17 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use fake_interpreters::wire::code_name;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use plugin_proto::Method;
+use plugin_proto::code_name;
 use serde_json::json;
 use tonic::{Code, Status};
 use tower::{Layer, Service};
 
 use super::{Category, Trace};
 use crate::api::ApiCall;
-use crate::supervisor::{BoxHookService, HookCall};
+use crate::hooks::{BoxHookService, HookCall};
 
 /// Writes every call of one plugin to a trace: as a call layer of its API server, or around its
 /// hooks ([`around_hooks`](Self::around_hooks)).

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use fake_interpreters::names::suggestion;
+use plugin_proto::names::suggestion;
 use plugin_proto::{DESCRIPTORS, Method, PACKAGE, v1};
 use serde_json::Value;
 use serde_saphyr::Spanned;

@@ -1,0 +1,387 @@
+//! Calls to the plugin: server → plugin.
+//!
+//! - `hooks.rs`: the client, with a typed method for each hook.
+//! - `meaning.rs`: what each hook's answer means, a row per hook.
+//! - `outcome.rs`, `error.rs`: what a caller gets.
+//! - `call.rs`: hooks as bytes, for layers.
+//! - `fire.rs`: hooks by name, for tools.
+
+mod address;
+mod call;
+mod error;
+mod fire;
+mod meaning;
+mod outcome;
+mod serve_http;
+mod sound;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use hyper_util::rt::TokioIo;
+use plugin_proto::prost::Message;
+use plugin_proto::{METHODS, Method, v1};
+use tokio::net::UnixStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Request};
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tower::ServiceExt as _;
+use tower::util::BoxCloneSyncService;
+
+pub use address::HandshakeAddress;
+pub use call::{BoxHookService, HookCall, HookLayer};
+pub use error::{HealthError, HookError};
+pub use fire::{FireError, Fired, HookVerdict};
+pub use meaning::{DISMISS_POST, Meaning, UploadChange};
+pub use outcome::{Cause, Filtered, HookOutcome};
+
+pub use serve_http::{
+    CHUNK_BYTES, ReplyBody, ReplyPart, ReplyRules, ServeHttpError, ServeHttpReply, http_headers,
+};
+
+pub(crate) use serve_http::remove_hop_by_hop;
+
+use crate::error_chain::chain;
+use serve_http::tuned;
+
+/// The service name whose health counts.
+const HEALTH_SERVICE: &str = "plugin";
+/// go-plugin's polite way to ask a plugin to leave.
+const SHUTDOWN_PATH: &str = "/plugin.GRPCController/Shutdown";
+/// How often one health check asks, back to back, before it says that the plugin is unhealthy.
+const PINGS: usize = 3;
+
+/// A client of a plugin's hooks. Clones share one connection.
+///
+/// Each unary hook has a method that takes its request and gives a [`HookOutcome`]: a decision to go
+/// on with, and where it comes from. A hook that the plugin did not name in `Implemented` is not
+/// called. Calls run concurrently, each with a deadline; a call whose future is dropped, or whose
+/// token ([`until`](Self::until)) is cancelled, is cancelled in the plugin too. Once the stop has
+/// begun no call is made, and those under way are answered or fail, at the latest when the process
+/// is gone. `ServeHTTP`, the stream, is [`serve_http`](Self::serve_http).
+#[derive(Clone)]
+pub struct Hooks {
+    channel: Channel,
+    /// For requests over HTTP that have no body.
+    http: Channel,
+    address: Arc<HandshakeAddress>,
+    calls: BoxHookService,
+    plugin_id: Arc<str>,
+    implemented: Arc<BTreeSet<String>>,
+    pub(super) deadline: Duration,
+    /// Cancelled when the stop begins: no new call.
+    pub(super) stopping: CancellationToken,
+    /// Cancelled when the process is gone: no answer is to be expected.
+    pub(super) gone: CancellationToken,
+    /// Cancelled when the process has ended by itself.
+    crashed: CancellationToken,
+    /// Cancelled when the caller no longer wants to know.
+    caller: CancellationToken,
+}
+
+impl std::fmt::Debug for Hooks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Hooks")
+            .field("plugin_id", &self.plugin_id)
+            .field("implemented", &self.implemented)
+            .field("deadline", &self.deadline)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What hooks need besides a connection.
+#[derive(Clone)]
+pub(super) struct HooksConfig {
+    pub(super) plugin_id: String,
+    pub(super) deadline: Duration,
+    pub(super) stopping: CancellationToken,
+    pub(super) gone: CancellationToken,
+    pub(super) crashed: CancellationToken,
+    pub(super) layers: Vec<HookLayer>,
+}
+
+impl Hooks {
+    /// Hooks over `channel`, which is connected to `address`.
+    pub(super) fn new(channel: Channel, address: HandshakeAddress, config: HooksConfig) -> Self {
+        let wire = BoxHookService::new(call::Wire(channel.clone()));
+        let calls = config.layers.iter().fold(wire, |inner, layer| layer(inner));
+        Self {
+            // It cannot fail, since the same address has been connected to.
+            http: connect_later(&address).unwrap_or_else(|_| channel.clone()),
+            channel,
+            address: Arc::new(address),
+            calls,
+            plugin_id: config.plugin_id.into(),
+            implemented: Arc::default(),
+            deadline: config.deadline,
+            stopping: config.stopping,
+            gone: config.gone,
+            crashed: config.crashed,
+            caller: CancellationToken::new(),
+        }
+    }
+
+    /// Connects to a plugin that somebody else has started, at the address of its handshake line,
+    /// and asks it which hooks it implements. For tests and tools: a
+    /// [`Supervisor`](super::Supervisor) has the hooks of the plugin that it launched.
+    ///
+    /// # Errors
+    /// [`HookError::Disconnected`] when nobody listens there, or why `Implemented` failed.
+    pub async fn connect(
+        address: &HandshakeAddress,
+        deadline: Duration,
+    ) -> Result<Self, HookError> {
+        let unavailable = |reason: String| HookError::Disconnected {
+            hook: "Implemented",
+            reason: format!("{address}: {reason}"),
+        };
+        let channel = match tokio::time::timeout(deadline, connect(address)).await {
+            Ok(Ok(channel)) => channel,
+            Ok(Err(error)) => return Err(unavailable(chain(&error))),
+            Err(_) => return Err(unavailable(format!("no answer within {deadline:?}"))),
+        };
+        let mut hooks = Self::new(
+            channel,
+            address.clone(),
+            HooksConfig {
+                plugin_id: address.to_string(),
+                deadline,
+                stopping: CancellationToken::new(),
+                gone: CancellationToken::new(),
+                crashed: CancellationToken::new(),
+                layers: Vec::new(),
+            },
+        );
+        hooks.learn().await?;
+        Ok(hooks)
+    }
+
+    /// The hooks that the plugin named in `Implemented`, in alphabetical order.
+    pub fn implemented_hooks(&self) -> impl Iterator<Item = &str> {
+        self.implemented.iter().map(String::as_str)
+    }
+
+    /// Whether the plugin named this hook in `Implemented`, which itself is mandatory.
+    pub fn implements(&self, hook: &str) -> bool {
+        hook == "Implemented" || self.implemented.contains(hook)
+    }
+
+    /// The plugin's id.
+    pub fn plugin_id(&self) -> &str {
+        &self.plugin_id
+    }
+
+    /// Another deadline for the calls of this client; 30 s by default. ServeHTTP has none.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
+    }
+
+    /// Wraps the calls of this client, as
+    /// [`SupervisorBuilder::hook_layer`](super::SupervisorBuilder::hook_layer) does for all.
+    #[must_use]
+    pub fn layered(mut self, layer: impl Fn(BoxHookService) -> BoxHookService) -> Self {
+        self.calls = layer(self.calls);
+        self
+    }
+
+    /// Cancels the calls of this client, in the plugin too, when `caller` is cancelled.
+    #[must_use]
+    pub fn until(mut self, caller: CancellationToken) -> Self {
+        self.caller = caller;
+        self
+    }
+
+    /// The same connection for the supervisor's own last call, which is made while nobody else may
+    /// call any more.
+    pub(super) fn for_the_end(self, deadline: Duration) -> Self {
+        Self { deadline, stopping: CancellationToken::new(), ..self }
+    }
+
+    /// A connection for a request over HTTP. One with a body has its own: a plugin that does not read
+    /// it fills the connection's window, and would hold up every other call on it.
+    pub(super) fn http_channel(&self, has_body: bool) -> Result<Channel, tonic::transport::Error> {
+        if has_body { connect_later(&self.address) } else { Ok(self.http.clone()) }
+    }
+
+    /// Asks the plugin which hooks it implements, and remembers them.
+    pub(super) async fn learn(&mut self) -> Result<Vec<String>, HookError> {
+        let named = self.implemented(v1::ImplementedRequest::default()).await.decision?;
+        for name in &named {
+            if !METHODS.iter().any(|method| method.name == name) {
+                tracing::warn!(
+                    plugin_id = &*self.plugin_id,
+                    hook = name,
+                    "the plugin names a hook that does not exist"
+                );
+            }
+        }
+        self.implemented = Arc::new(named.iter().cloned().collect());
+        Ok(named)
+    }
+
+    /// Asks the plugin, if it implements the hook, and says what its answer means.
+    async fn ask<Q, R>(&self, method: &'static Method, request: Q) -> HookOutcome<R::Decision>
+    where
+        Q: Message,
+        R: Meaning,
+    {
+        let hook = method.name;
+        if !self.implements(hook) {
+            return HookOutcome { decision: R::unasked(), cause: Cause::NotImplemented };
+        }
+        let answer = self.call(method, request.encode_to_vec().into()).await;
+        let answer = answer.and_then(|answer| {
+            R::decode(answer)
+                .map_err(|error| HookError::Malformed { hook, reason: error.to_string() })
+        });
+        match answer {
+            Ok(answer) => HookOutcome { decision: answer.answered(hook), cause: Cause::Answered },
+            Err(error) => {
+                tracing::error!(plugin_id = &*self.plugin_id, hook, %error, "the hook failed");
+                HookOutcome { decision: R::failed(&error), cause: Cause::Failed(error) }
+            }
+        }
+    }
+
+    /// Calls `method`, whether or not it is implemented.
+    async fn call(&self, method: &'static Method, request: Bytes) -> Result<Bytes, HookError> {
+        let hook = method.name;
+        if self.stopping.is_cancelled() {
+            return Err(HookError::Stopping { hook });
+        }
+        if self.caller.is_cancelled() {
+            return Err(HookError::Cancelled { hook });
+        }
+        let call = HookCall { method, request, deadline: self.deadline };
+        let start = Instant::now();
+        let answer = tokio::select! {
+            // An answer that is there counts, whatever else has happened meanwhile.
+            biased;
+            answer = self.calls.clone().oneshot(call) => answer,
+            () = self.gone.cancelled() => return Err(self.cut(hook)),
+            () = self.caller.cancelled() => return Err(HookError::Cancelled { hook }),
+            () = tokio::time::sleep(self.deadline) => {
+                return Err(HookError::Timeout { hook, after: self.deadline });
+            }
+        };
+        answer.map_err(|status| {
+            if self.stopping.is_cancelled() {
+                return self.cut(hook);
+            }
+            // The channel or the plugin may notice the deadline first, each with a code of its own.
+            let late = matches!(status.code(), Code::DeadlineExceeded | Code::Cancelled);
+            if late && start.elapsed() >= self.deadline {
+                return HookError::Timeout { hook, after: self.deadline };
+            }
+            // A status with a cause was made on this side of the wire.
+            match std::error::Error::source(&status) {
+                Some(cause) => HookError::Disconnected { hook, reason: chain(cause) },
+                None => HookError::Status { hook, status: Box::new(status) },
+            }
+        })
+    }
+
+    /// Why a call was cut off by the end of the plugin.
+    fn cut(&self, hook: &'static str) -> HookError {
+        if self.crashed.is_cancelled() {
+            return HookError::Disconnected { hook, reason: "the process has ended".to_owned() };
+        }
+        HookError::Stopping { hook }
+    }
+
+    /// One health check: up to three pings, each with the deadline `each`.
+    pub(super) async fn check_health(&self, each: Duration) -> Result<(), HealthError> {
+        let mut last = HealthError::NotRunning;
+        for _ in 0..PINGS {
+            match tokio::time::timeout(each, ping(self.channel.clone())).await {
+                Ok(Ok(())) => return Ok(()),
+                Ok(Err(error)) => last = error,
+                // A plugin that hangs is not asked three times over.
+                Err(_) => return Err(HealthError::Timeout { after: each }),
+            }
+        }
+        Err(last)
+    }
+
+    /// Asks the plugin to leave, as go-plugin does. True when it agreed.
+    pub(super) async fn ask_to_leave(&self, deadline: Duration) -> bool {
+        let call = call::unary(self.channel.clone(), SHUTDOWN_PATH, Request::new(Bytes::new()));
+        matches!(tokio::time::timeout(deadline, call).await, Ok(Ok(_)))
+    }
+}
+
+macro_rules! typed_hooks {
+    ($({ $index:literal $doc:literal $rpc:ident $method:ident $request:ident $response:ident $channel:ident })*) => {
+        impl Hooks {
+            $(
+                #[doc = $doc]
+                pub async fn $method(
+                    &self,
+                    request: v1::$request,
+                ) -> HookOutcome<<v1::$response as Meaning>::Decision> {
+                    self.ask::<_, v1::$response>(&METHODS[$index], request).await
+                }
+            )*
+        }
+    };
+}
+
+plugin_proto::plugin_hooks_rpcs!(typed_hooks);
+
+async fn ping(channel: Channel) -> Result<(), HealthError> {
+    let request = HealthCheckRequest { service: HEALTH_SERVICE.to_owned() };
+    let answer = HealthClient::new(sound::Sound(channel)).check(request).await;
+    let answer = answer.map_err(|status| HealthError::Status { status: Box::new(status) })?;
+    match answer.get_ref().status() {
+        ServingStatus::Serving => Ok(()),
+        other => Err(HealthError::NotServing { status: other.as_str_name().to_owned() }),
+    }
+}
+
+/// Connects to the address of the handshake: plaintext, one HTTP/2 connection.
+pub(super) async fn connect(
+    address: &HandshakeAddress,
+) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = endpoint(address)?;
+    match address {
+        HandshakeAddress::Tcp { .. } => endpoint.connect().await,
+        HandshakeAddress::Unix(path) => endpoint.connect_with_connector(to_socket(path)).await,
+    }
+}
+
+/// The same with the first call.
+fn connect_later(address: &HandshakeAddress) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = endpoint(address)?;
+    Ok(match address {
+        HandshakeAddress::Tcp { .. } => endpoint.connect_lazy(),
+        HandshakeAddress::Unix(path) => endpoint.connect_with_connector_lazy(to_socket(path)),
+    })
+}
+
+fn endpoint(address: &HandshakeAddress) -> Result<Endpoint, tonic::transport::Error> {
+    let endpoint = match address {
+        HandshakeAddress::Tcp { host, port } => {
+            let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+            Endpoint::from_shared(format!("http://{host}:{port}"))?
+        }
+        HandshakeAddress::Unix(_) => Endpoint::from_static("http://plugin"),
+    };
+    Ok(tuned(endpoint).tcp_nodelay(true))
+}
+
+type ToSocket = BoxCloneSyncService<Uri, TokioIo<UnixStream>, std::io::Error>;
+
+fn to_socket(path: &Path) -> ToSocket {
+    let path = path.to_owned();
+    BoxCloneSyncService::new(tower::service_fn(move |_: Uri| {
+        let path = path.clone();
+        async move { UnixStream::connect(path).await.map(TokioIo::new) }
+    }))
+}
