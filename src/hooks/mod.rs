@@ -128,7 +128,7 @@ impl Hooks {
 
     /// Connects to a plugin that somebody else has started, at the address of its handshake line,
     /// and asks it which hooks it implements. For tests and tools: a
-    /// [`Supervisor`](super::Supervisor) has the hooks of the plugin that it launched.
+    /// [`Supervisor`](crate::supervisor::Supervisor) has the hooks of the plugin that it launched.
     ///
     /// # Errors
     /// [`HookError::Disconnected`] when nobody listens there, or why `Implemented` failed.
@@ -184,7 +184,7 @@ impl Hooks {
     }
 
     /// Wraps the calls of this client, as
-    /// [`SupervisorBuilder::hook_layer`](super::SupervisorBuilder::hook_layer) does for all.
+    /// [`SupervisorBuilder::hook_layer`](crate::supervisor::SupervisorBuilder::hook_layer) does for all.
     #[must_use]
     pub fn layered(mut self, layer: impl Fn(BoxHookService) -> BoxHookService) -> Self {
         self.calls = layer(self.calls);

@@ -191,7 +191,7 @@ impl SupervisorBuilder {
     }
 
     /// Wraps the unary hooks, between the typed methods and the wire: the service sees
-    /// [`HookCall`](super::HookCall)s and gives response bytes or a status. Called once a launch; the
+    /// [`HookCall`](crate::hooks::HookCall)s and gives response bytes or a status. Called once a launch; the
     /// layer added last is the outermost.
     #[must_use]
     pub fn hook_layer(
