@@ -304,10 +304,12 @@ pub(crate) struct StressArguments {
     pub(crate) events: Option<PathBuf>,
 
     /// A fault for the driver to have, which the run must find
+    #[cfg(feature = "sabotage")]
     #[arg(long, value_name = "FAULT", hide = true)]
     pub(crate) fault: Option<FaultArgument>,
 }
 
+#[cfg(feature = "sabotage")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FaultArgument {
     /// The API server is stopped before the process is reaped

@@ -6,16 +6,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::events::EventLog;
+use super::leash::Leash;
 use super::log::{LogSink, tracing_sink};
 use super::schedule::{Schedule, Scheduled};
 use super::{LaunchError, Supervisor};
 use crate::api::{ApiServer, ApiServerBuilder, ApiToken, Listen, PluginApi, TokenError};
 use crate::hooks::{BoxHookService, HookLayer};
 
-/// How long each wait may last. Every wait has one: no plugin can hold the supervisor for ever.
+/// How long each wait may last. Every wait has one: no plugin can hold the supervisor for ever, unless
+/// a limit is as good as none ([`Duration::MAX`] is allowed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the start of the process to its handshake line; 10 s.
@@ -64,14 +64,17 @@ impl Timeouts {
     /// The longest that a stop can take, whatever the plugin does.
     pub fn longest_stop(&self) -> Duration {
         const API_ABORT: Duration = Duration::from_secs(2);
-        self.deactivate
-            + self.controller
-            + self.leave
-            + self.grace
-            + self.reap
-            + self.output
-            + self.api_drain
-            + API_ABORT
+        let steps = [
+            self.deactivate,
+            self.controller,
+            self.leave,
+            self.grace,
+            self.reap,
+            self.output,
+            self.api_drain,
+            API_ABORT,
+        ];
+        steps.into_iter().fold(Duration::ZERO, Duration::saturating_add)
     }
 }
 
@@ -218,16 +221,14 @@ impl SupervisorBuilder {
     /// # Errors
     /// [`LaunchError`] says which step failed, and how.
     pub async fn launch(&self) -> Result<Supervisor, LaunchError> {
-        self.launch_until(&CancellationToken::new()).await
+        self.launch_on(&Leash::default()).await
     }
 
-    /// The same; when `stop` is cancelled before the plugin is active, the launch is undone and then
-    /// fails with [`LaunchFailure::Stopped`](super::LaunchFailure::Stopped).
-    pub(crate) async fn launch_until(
-        &self,
-        stop: &CancellationToken,
-    ) -> Result<Supervisor, LaunchError> {
-        Supervisor::launch(self.clone(), stop.child_token()).await
+    /// The same; the leash ends the launch, and the life that comes of it. When it is pulled before
+    /// the plugin is active, the launch is undone and then fails with
+    /// [`LaunchFailure::Stopped`](super::LaunchFailure::Stopped).
+    pub(crate) async fn launch_on(&self, leash: &Leash) -> Result<Supervisor, LaunchError> {
+        Supervisor::launch(self.clone(), leash.child()).await
     }
 
     /// The API server to start, listening where it should.

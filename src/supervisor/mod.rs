@@ -12,6 +12,7 @@ mod error;
 mod events;
 mod handshake;
 mod interpreter;
+mod leash;
 pub mod lifecycle;
 mod log;
 mod manifest;
@@ -41,7 +42,7 @@ pub use log::{LogRecord, LogSink, Stream, tracing_sink};
 pub use manifest::{Manifest, ManifestError, PythonOptions, Server};
 pub use output::{Level, ParsedLine, StderrParser};
 pub use process::{ExitReport, ExitStatus, SpawnError};
-#[doc(hidden)]
+#[cfg(feature = "sabotage")]
 pub use schedule::Fault;
 pub use schedule::{Moment, Point, Schedule, SeededSchedule};
 pub use script::{Script, ScriptError};
@@ -49,6 +50,7 @@ pub use script::{Script, ScriptError};
 use crate::hooks::{HealthError, Hooks};
 pub(crate) use driver::STOP_ASKED;
 use driver::{Controls, Driver};
+pub(crate) use leash::Leash;
 use lifecycle::{Ending, Phase};
 pub(crate) use output::escape_control;
 use plan::Plan;
@@ -62,6 +64,9 @@ pub struct Ended {
     pub exit: Option<ExitReport>,
     /// The last lines that it wrote to stderr.
     pub stderr: String,
+    /// What failed on this side of the boundary, if anything did: code of the supervisor, or a hook
+    /// layer, API factory or schedule that was given to it, panicked.
+    pub error: Option<String>,
 }
 
 /// What an active plugin has.
@@ -108,14 +113,11 @@ impl Supervisor {
         SupervisorBuilder::new(bundle.as_ref())
     }
 
-    async fn launch(
-        config: SupervisorBuilder,
-        stop: CancellationToken,
-    ) -> Result<Self, LaunchError> {
+    async fn launch(config: SupervisorBuilder, leash: Leash) -> Result<Self, LaunchError> {
         let bundle = config.bundle.clone();
         // Reads files, which may take its time.
         let plan = tokio::task::spawn_blocking(move || Plan::of(&bundle));
-        let plan = match stop.run_until_cancelled(plan).await {
+        let plan = match leash.stopping().run_until_cancelled(plan).await {
             Some(plan) => plan.unwrap_or(Err(LaunchFailure::NoPhase(Phase::Idle))),
             None => Err(LaunchFailure::Stopped),
         };
@@ -127,8 +129,7 @@ impl Supervisor {
         })?;
 
         let controls = Arc::new(Controls {
-            stop,
-            kill: CancellationToken::new(),
+            leash,
             stopping: CancellationToken::new(),
             gone: CancellationToken::new(),
             crashed: CancellationToken::new(),
@@ -138,7 +139,7 @@ impl Supervisor {
             events: config.events.clone().unwrap_or_default(),
         });
         // From here on: if this future is dropped, the driver undoes what there is.
-        let stop = controls.stop.clone().drop_guard();
+        let stop = controls.leash.stop_when_dropped();
         let (plugin_id, health) = (plan.plugin_id.clone(), config.timeouts.health);
         let (ready, launched) = oneshot::channel();
         tokio::spawn(Driver::new(config, plan, Arc::clone(&controls), ready).run());
@@ -204,7 +205,7 @@ impl Supervisor {
     /// `Shutdown`, SIGTERM, SIGKILL to the group, and then the API server. Takes at most
     /// [`Timeouts::longest_stop`].
     pub async fn shutdown(&self) -> Ended {
-        self.controls.stop.cancel();
+        self.controls.leash.stop();
         self.ended().await
     }
 
@@ -216,7 +217,7 @@ impl Supervisor {
 
     /// Kills the plugin at once, without `OnDeactivate` or SIGTERM, and waits until nothing is left.
     pub async fn kill(&self) -> Ended {
-        self.controls.kill.cancel();
+        self.controls.leash.kill();
         self.ended().await
     }
 
@@ -228,6 +229,7 @@ impl Supervisor {
             ending: Ending::Stopped,
             exit: None,
             stderr: String::new(),
+            error: None,
         })
     }
 }
