@@ -9,6 +9,7 @@ use std::sync::atomic::AtomicU32;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader, Lines};
 use tokio::time::{interval, timeout};
 
+use super::command::LAUNCH_MARKER;
 use super::*;
 
 /// Far more than anything here takes.
