@@ -64,7 +64,7 @@ pub(in super::super) async fn spawn(
 #[derive(Debug)]
 pub(in super::super) struct Process {
     watch: Watch,
-    group: OwnedGroup,
+    pub(super) group: OwnedGroup,
 }
 
 impl Process {
