@@ -3,28 +3,23 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::StreamExt as _;
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
 use plugin_proto::{Method, v1};
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Status, Streaming};
 
-use crate::http_reply::{Chunks, Composer, Gone, HttpSender, Part, sent};
-use crate::http_request::{HttpRecord, HttpRequest};
-use crate::life::{Flow, Life};
-use crate::process;
-use crate::report::ReplyEnd;
-use crate::routes::path_of;
-use crate::script::{Body, End, Read, Reply};
-
-/// What a call gives back: the messages of the reply, or why there are none.
-pub(crate) type HttpReplies = Result<BoxStream<'static, Result<Bytes, Status>>, Status>;
+use super::follow::{Flow, Follow};
+use super::http_reply::{Chunks, Composer, Gone, HttpReplies, HttpSender, replies, sent};
+use super::http_request::HttpRequest;
+use super::life::Life;
+use super::process;
+use crate::report::{HttpRecord, ReplyEnd};
+use crate::script::{Body, End, Read, Reply, path_of};
 
 /// Answers a call as the script says.
 pub(crate) async fn serve(
     life: Arc<Life>,
+    interpreter: Arc<dyn Follow>,
     hook: &'static Method,
     messages: Streaming<Bytes>,
 ) -> HttpReplies {
@@ -32,31 +27,13 @@ pub(crate) async fn serve(
     let record = HttpRecord::begin(&life.report);
     let request = HttpRequest::new(messages, sender.downgrade(), record.clone());
     let sender = HttpSender { messages: sender, record };
-    tokio::spawn(HttpCall { life, hook, request, sender }.run());
+    tokio::spawn(HttpCall { life, interpreter, hook, request, sender }.run());
     replies(receiver).await
-}
-
-/// Waits for the first message: like the Python SDK's, a server that has nothing to say yet sends
-/// no headers either, and one that fails at once sends nothing but its status.
-pub(crate) async fn replies(mut receiver: mpsc::Receiver<Part>) -> HttpReplies {
-    let first = loop {
-        match receiver.recv().await {
-            Some(Part::Message(message)) => break message,
-            Some(Part::Fail(status)) => return Err(status),
-            Some(Part::Mark(_)) => {}
-            None => return Ok(futures::stream::empty().boxed()),
-        }
-    };
-    let rest = ReceiverStream::new(receiver).filter_map(async |part| match part {
-        Part::Message(message) => Some(Ok(message)),
-        Part::Fail(status) => Some(Err(status)),
-        Part::Mark(_) => None,
-    });
-    Ok(futures::stream::iter([Ok(first)]).chain(rest).boxed())
 }
 
 struct HttpCall {
     life: Arc<Life>,
+    interpreter: Arc<dyn Follow>,
     hook: &'static Method,
     request: HttpRequest,
     sender: HttpSender,
@@ -114,7 +91,7 @@ impl HttpCall {
         let life = Arc::clone(&self.life);
         match life.script.on.hooks.get(self.hook.name) {
             Some(steps) => {
-                let flow = life.steps(steps).await;
+                let flow = Arc::clone(&self.interpreter).follow(steps).await;
                 self.follow(flow).await
             }
             None => self.describe().await,
@@ -124,7 +101,7 @@ impl HttpCall {
     fn follow<'a>(&'a mut self, flow: Flow) -> BoxFuture<'a, Result<Ended, Gone>> {
         Box::pin(async move {
             match flow {
-                Flow::Exit(code) => self.life.exit(code),
+                Flow::Exit(code) => self.interpreter.exit(code),
                 Flow::Fail(status) => Ok(Ended::Failed(status)),
                 Flow::Reply(reply) => self.reply(&reply).await,
                 Flow::Routes(routes) => {
@@ -136,7 +113,7 @@ impl HttpCall {
                         let text = format!("no route for {} {}", init.method, init.url);
                         return self.plain(404, text).await;
                     };
-                    let flow = self.life.steps(&route.steps).await;
+                    let flow = Arc::clone(&self.interpreter).follow(&route.steps).await;
                     self.follow(flow).await
                 }
                 Flow::Done | Flow::Answer(_) => self.describe().await,

@@ -1,14 +1,17 @@
 //! The reply of one call of `ServeHTTP`: composing its messages as a script says.
 
 use bytes::Bytes;
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
 use plugin_proto::prost::Message as _;
 use plugin_proto::v1;
-use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
+use tokio_stream::wrappers::ReceiverStream;
 use tonic::Status;
 
-use crate::http_request::HttpRecord;
-use crate::outgoing::Outgoing;
+use super::outgoing::Outgoing;
+use crate::report::HttpRecord;
 use crate::sample;
 use crate::script::{End, Init, Reply};
 
@@ -56,6 +59,28 @@ pub(crate) async fn sent(messages: &Sender<Part>, outgoing: &Outgoing) {
         let _ = taken.await;
     }
     outgoing.left().await;
+}
+
+/// What a call gives back: the messages of the reply, or why there are none.
+pub(crate) type HttpReplies = Result<BoxStream<'static, Result<Bytes, Status>>, Status>;
+
+/// Waits for the first message: like the Python SDK's, a server that has nothing to say yet sends
+/// no headers either, and one that fails at once sends nothing but its status.
+pub(crate) async fn replies(mut receiver: Receiver<Part>) -> HttpReplies {
+    let first = loop {
+        match receiver.recv().await {
+            Some(Part::Message(message)) => break message,
+            Some(Part::Fail(status)) => return Err(status),
+            Some(Part::Mark(_)) => {}
+            None => return Ok(futures::stream::empty().boxed()),
+        }
+    };
+    let rest = ReceiverStream::new(receiver).filter_map(async |part| match part {
+        Part::Message(message) => Some(Ok(message)),
+        Part::Fail(status) => Some(Err(status)),
+        Part::Mark(_) => None,
+    });
+    Ok(futures::stream::iter([Ok(first)]).chain(rest).boxed())
 }
 
 /// Puts chunks into messages.

@@ -2,9 +2,8 @@
 
 use plugin_proto::Method;
 
-use crate::hook_report::MOST_CALLS;
-use crate::report::{HookCallReport, HookEnd};
-use crate::reporter::Reporter;
+use super::hooks::{HookCallReport, HookEnd, MOST_CALLS};
+use super::reporter::Reporter;
 
 /// Notes that the call was cancelled if it is dropped before it was answered.
 pub(crate) struct HookCall {

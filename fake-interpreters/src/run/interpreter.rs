@@ -1,27 +1,17 @@
 //! Following a script.
 
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use bytes::Bytes;
+use futures::FutureExt as _;
+use futures::future::BoxFuture;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio_util::sync::CancellationToken;
-use tonic::Status;
-use tonic::transport::Channel;
 
-use crate::driver::Driver;
-use crate::outgoing::Outgoing;
-use crate::process::{self, say};
-use crate::report::StopReport;
-use crate::reporter::{Reporter, lock};
-use crate::script::{Handshake, Reply, Route, Script, Step};
-use crate::serving::Serving;
-use crate::wire::{self, API_TARGET, Target};
-
-/// How long the start and the stop look whether the API is there.
-const LOOK: Duration = Duration::from_secs(1);
+use crate::deeds::{Flow, Follow, Life, Serving, process};
+use crate::lock::lock;
+use crate::say::say;
+use crate::script::{Handshake, Step};
 
 /// How long open calls may go on when the plugin stops; the Python SDK gives as much.
 const GRACE: Duration = Duration::from_secs(5);
@@ -32,62 +22,28 @@ const LOCKED: u8 = 4;
 const NO_API: u8 = 3;
 
 /// An interpreter that follows a script.
-pub(crate) struct Life {
-    pub(crate) script: Script,
-    /// Where the script stands.
-    pub(crate) dir: PathBuf,
-    /// The channel to the API, or why there is none.
-    pub(crate) api: Result<Channel, String>,
-    target: Option<Target>,
-    pub(crate) report: Reporter,
-    /// The connections of its own server.
-    pub(crate) outgoing: Outgoing,
-    /// Who decides the answers of the hooks, besides the script.
-    pub(crate) driver: Mutex<Option<Arc<Driver>>>,
-    /// Cancelled when the plugin has been asked to stop.
-    pub(crate) stop: CancellationToken,
+pub(super) struct Interpreter {
+    life: Arc<Life>,
     hears_signals: AtomicBool,
     ignores_sigterm: AtomicBool,
     serving: Mutex<Option<Serving>>,
 }
 
-/// How a list of steps ends.
-pub(crate) enum Flow {
-    /// All steps are done.
-    Done,
-    /// The hook is answered with this message.
-    Answer(Bytes),
-    /// The hook is answered with this status.
-    Fail(Status),
-    /// `ServeHTTP` is answered so.
-    Reply(Box<Reply>),
-    /// `ServeHTTP` is answered as one of these says.
-    Routes(Vec<Route>),
-    /// The interpreter exits.
-    Exit(u8),
+impl Follow for Interpreter {
+    fn follow<'a>(self: Arc<Self>, steps: &'a [Step]) -> BoxFuture<'a, Flow> {
+        async move { self.steps(steps).await }.boxed()
+    }
+
+    fn exit(&self, code: u8) -> ! {
+        self.end(code);
+        std::process::exit(i32::from(code))
+    }
 }
 
-impl Life {
-    /// A life yet to be lived. Must be called inside a tokio runtime.
-    pub(crate) fn new(
-        script: Script,
-        dir: PathBuf,
-        report: Reporter,
-        target: Option<&str>,
-    ) -> Arc<Self> {
-        let api = match target {
-            Some(target) => wire::connect(target).map_err(|error| error.to_string()),
-            None => Err(format!("{API_TARGET} is not set")),
-        };
+impl Interpreter {
+    pub(super) fn new(life: Arc<Life>) -> Arc<Self> {
         Arc::new(Self {
-            script,
-            dir,
-            api,
-            target: target.and_then(|target| Target::parse(target).ok()),
-            report,
-            outgoing: Outgoing::new(),
-            driver: Mutex::new(None),
-            stop: CancellationToken::new(),
+            life,
             hears_signals: AtomicBool::new(false),
             ignores_sigterm: AtomicBool::new(false),
             serving: Mutex::new(None),
@@ -95,10 +51,10 @@ impl Life {
     }
 
     /// Lives until the exit code.
-    pub(crate) async fn live(self: &Arc<Self>) -> u8 {
-        let reachable = self.is_api_reachable().await;
-        self.report.update(|report| report.api_reachable_at_start = reachable);
-        for step in &self.script.life {
+    pub(super) async fn live(self: &Arc<Self>) -> u8 {
+        let reachable = self.life.is_api_reachable().await;
+        self.life.report.update(|report| report.api_reachable_at_start = reachable);
+        for step in &self.life.script.life {
             let flow = match step {
                 Step::Wait => self.wait().await,
                 step => self.step(step).await,
@@ -111,7 +67,7 @@ impl Life {
     }
 
     /// Does steps until one of them ends the list.
-    pub(crate) async fn steps(self: &Arc<Self>, steps: &[Step]) -> Flow {
+    async fn steps(self: &Arc<Self>, steps: &[Step]) -> Flow {
         for step in steps {
             match self.step(step).await {
                 Flow::Done => {}
@@ -124,19 +80,19 @@ impl Life {
     async fn step(self: &Arc<Self>, step: &Step) -> Flow {
         match step {
             Step::RequireApi => {
-                if let Err(problem) = &self.api {
+                if let Err(problem) = &self.life.api {
                     say(format_args!("{problem}: this plugin needs the PluginAPI"));
                     return Flow::Exit(NO_API);
                 }
             }
-            Step::Call(call) => self.call(call, None).await,
-            Step::EveryRpc(every) => self.every_rpc(every).await,
-            Step::RepeatCall(repeat) => self.repeat_call(repeat).await,
-            Step::OpenCall(open) => self.open_call(open.rpc).await,
-            Step::Control(control) => self.control(control).await,
+            Step::Call(call) => self.life.call(call, None).await,
+            Step::EveryRpc(every) => self.life.every_rpc(every).await,
+            Step::RepeatCall(repeat) => self.life.repeat_call(repeat).await,
+            Step::OpenCall(open) => self.life.open_call(open.rpc).await,
+            Step::Control(control) => self.life.control(control).await,
             Step::Serve(serve) => {
                 self.hear_signals();
-                match Serving::start(self, serve).await {
+                match Serving::start(&self.life, Arc::clone(self) as _, serve).await {
                     Ok(serving) => *lock(&self.serving) = Some(serving),
                     Err(error) => {
                         say(format_args!("cannot serve: {error}"));
@@ -146,7 +102,7 @@ impl Life {
                 }
             }
             Step::Handshake(handshake) => self.handshake(handshake),
-            Step::Wait => self.stop.cancelled().await,
+            Step::Wait => self.life.stop.cancelled().await,
             Step::Answer(answer) => return Flow::Answer(answer.clone()),
             Step::Fail(fail) => return Flow::Fail(fail.status()),
             Step::Reply(reply) => return Flow::Reply(reply.clone()),
@@ -167,7 +123,7 @@ impl Life {
             Step::Hang => std::future::pending().await,
             Step::BlockThread => {
                 self.hear_signals();
-                self.report.flush();
+                self.life.report.flush();
                 loop {
                     std::thread::park();
                 }
@@ -178,7 +134,7 @@ impl Life {
             }
             Step::Exit(code) => return Flow::Exit(*code),
             Step::Crash(how) => {
-                self.report.flush();
+                self.life.report.flush();
                 process::crash(*how);
             }
             Step::Lock(name) => match process::lock(name) {
@@ -190,7 +146,7 @@ impl Life {
                 Err(error) => self.tell("lock", Err(error)),
             },
             Step::Grandchild(kind) => match process::start_grandchild(*kind) {
-                Ok(pid) => self.report.update(|report| report.grandchildren.push(pid)),
+                Ok(pid) => self.life.report.update(|report| report.grandchildren.push(pid)),
                 Err(error) => self.tell("grandchild", Err(error)),
             },
         }
@@ -199,7 +155,7 @@ impl Life {
 
     fn tell(&self, step: &str, result: std::io::Result<()>) {
         if let Err(error) = result {
-            self.report.failure(format!("{step}: {error}"));
+            self.life.report.failure(format!("{step}: {error}"));
         }
     }
 
@@ -215,13 +171,13 @@ impl Life {
             .replace("{filler}", &"x".repeat(handshake.filler));
         let printed = process::print(&format!("{line}\n"));
         self.tell("handshake", printed);
-        self.report.update(|report| report.handshake = Some(line));
+        self.life.report.update(|report| report.handshake = Some(line));
     }
 
     async fn wait(self: &Arc<Self>) -> Flow {
         self.hear_signals();
-        self.stop.cancelled().await;
-        if let Flow::Exit(code) = self.steps(&self.script.on.stop).await {
+        self.life.stop.cancelled().await;
+        if let Flow::Exit(code) = self.steps(&self.life.script.on.stop).await {
             return Flow::Exit(code);
         }
         let serving = lock(&self.serving).take();
@@ -231,23 +187,10 @@ impl Life {
         Flow::Exit(0)
     }
 
-    /// Exits from anywhere.
-    pub(crate) fn exit(&self, code: u8) -> ! {
-        self.end(code);
-        std::process::exit(i32::from(code))
-    }
-
     /// Leaves everything as it is to be found.
-    pub(crate) fn end(&self, code: u8) {
+    pub(super) fn end(&self, code: u8) {
         drop(lock(&self.serving).take());
-        self.report.complete(i32::from(code));
-    }
-
-    async fn is_api_reachable(&self) -> bool {
-        match &self.target {
-            Some(target) => target.is_reachable(LOOK).await,
-            None => false,
-        }
+        self.life.report.complete(i32::from(code));
     }
 
     /// From here on SIGTERM and SIGINT do not end the process by themselves.
@@ -257,29 +200,20 @@ impl Life {
         }
         let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
         let (Ok(mut terminate), Ok(mut interrupt)) = signals else {
-            return self.report.failure("cannot hear signals");
+            return self.life.report.failure("cannot hear signals");
         };
-        let life = Arc::clone(self);
+        let interpreter = Arc::clone(self);
         tokio::spawn(async move {
             loop {
                 let name = tokio::select! {
                     _ = terminate.recv() => "SIGTERM",
                     _ = interrupt.recv() => "SIGINT",
                 };
-                life.asked_to_stop(Some(name)).await;
-                if name != "SIGTERM" || !life.ignores_sigterm.load(SeqCst) {
-                    life.stop.cancel();
+                interpreter.life.asked_to_stop(Some(name)).await;
+                if name != "SIGTERM" || !interpreter.ignores_sigterm.load(SeqCst) {
+                    interpreter.life.stop.cancel();
                 }
             }
-        });
-    }
-
-    /// Notes the first request to stop.
-    pub(crate) async fn asked_to_stop(&self, signal: Option<&str>) {
-        let api_reachable = self.is_api_reachable().await;
-        let stop = StopReport { signal: signal.map(str::to_owned), api_reachable };
-        self.report.update(|report| {
-            report.stop.get_or_insert(stop);
         });
     }
 }

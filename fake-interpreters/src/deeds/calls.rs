@@ -9,8 +9,8 @@ use plugin_proto::{Method, Service, v1};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
+use super::life::Life;
 use crate::compare::{app_error_of_response, app_error_of_status, difference, failure_difference};
-use crate::life::Life;
 use crate::report::{CallReport, RepeatReport};
 use crate::sample;
 use crate::script::{Call, EveryRpc, Expect, RepeatCall, Rpc};

@@ -12,14 +12,14 @@ use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::{Code, Status, Streaming};
 
-use crate::control::frame;
-use crate::hook_control::{EventFrame, HookEvent, HookNews, HookStatus, HookStep};
-use crate::http_reply::{Part, sent};
-use crate::life::Life;
-use crate::process;
-use crate::reporter::lock;
+use super::http_reply::{HttpReplies, Part, replies, sent};
+use super::outgoing::Outgoing;
+use super::process;
+use crate::lock::lock;
+use crate::protocol::frame::frame;
+use crate::protocol::hook_control::{EventFrame, HookEvent, HookNews, HookStatus, HookStep};
+use crate::report::Reporter;
 use crate::script::Crash;
-use crate::serve_http::{self, HttpReplies};
 
 /// So many messages of requests may wait for a driver that does not read, and one for each stream;
 /// more are not taken from their streams.
@@ -96,7 +96,7 @@ impl Driver {
         self: Arc<Self>,
         hook: &'static Method,
         request: Bytes,
-        life: &Life,
+        report: &Reporter,
     ) -> Result<Bytes, Status> {
         let mut call = self.begin(hook);
         call.teller.tell(HookNews::Request(request), None);
@@ -106,7 +106,7 @@ impl Driver {
             Some(HookStep::Message(answer)) => Ok(answer),
             Some(HookStep::End(_)) => Ok(Bytes::new()),
             Some(HookStep::Fail(status)) => Err(status.into()),
-            Some(HookStep::Crash(_)) => crash(life),
+            Some(HookStep::Crash(_)) => crash(report),
             None => Err(no_driver()),
         }
     }
@@ -116,12 +116,13 @@ impl Driver {
         self: Arc<Self>,
         hook: &'static Method,
         request: Streaming<Bytes>,
-        life: &Arc<Life>,
+        report: Reporter,
+        outgoing: Outgoing,
     ) -> HttpReplies {
         let (sender, receiver) = mpsc::channel(1);
         let call = self.begin(hook);
-        tokio::spawn(call.run(request, sender, Arc::clone(life)));
-        serve_http::replies(receiver).await
+        tokio::spawn(call.run(request, sender, report, outgoing));
+        replies(receiver).await
     }
 }
 
@@ -162,7 +163,13 @@ impl Teller {
 }
 
 impl DrivenCall {
-    async fn run(mut self, request: Streaming<Bytes>, sender: mpsc::Sender<Part>, life: Arc<Life>) {
+    async fn run(
+        mut self,
+        request: Streaming<Bytes>,
+        sender: mpsc::Sender<Part>,
+        report: Reporter,
+        outgoing: Outgoing,
+    ) {
         let mut reading = Box::pin(self.teller.clone().request(request).fuse());
         let both = async {
             let read = async {
@@ -171,7 +178,7 @@ impl DrivenCall {
             };
             tokio::select! {
                 () = read => {}
-                () = self.reply(&sender, &life) => {}
+                () = self.reply(&sender, &report, &outgoing) => {}
             }
         };
         let ended = tokio::select! {
@@ -186,7 +193,7 @@ impl DrivenCall {
         }
     }
 
-    async fn reply(&mut self, sender: &mpsc::Sender<Part>, life: &Life) {
+    async fn reply(&mut self, sender: &mpsc::Sender<Part>, report: &Reporter, outgoing: &Outgoing) {
         // That a message cannot be sent any more is seen by `run`.
         loop {
             let _ = match self.orders.recv().await {
@@ -197,8 +204,8 @@ impl DrivenCall {
                     return;
                 }
                 Some(HookStep::Crash(_)) => {
-                    sent(sender, &life.outgoing).await;
-                    crash(life)
+                    sent(sender, outgoing).await;
+                    crash(report)
                 }
                 None => {
                     let _ = sender.send(Part::Fail(no_driver())).await;
@@ -230,7 +237,7 @@ fn no_driver() -> Status {
     Status::unavailable("the driver that decides the hooks has gone")
 }
 
-fn crash(life: &Life) -> ! {
-    life.report.flush();
+fn crash(report: &Reporter) -> ! {
+    report.flush();
     process::crash(Crash::Sigkill)
 }

@@ -1,11 +1,12 @@
 //! Keeps `report.json` up to date without holding up the interpreter.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::{fs, thread};
 
-use crate::process::say;
-use crate::report::{FILE_NAME, Report};
+use super::contents::{FILE_NAME, Report};
+use crate::lock::lock;
+use crate::say::say;
 
 /// The report being written. Clones share it.
 #[derive(Debug, Clone)]
@@ -113,10 +114,6 @@ impl Inner {
             say(format_args!("cannot write {}: {error}", self.path.display()));
         }
     }
-}
-
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

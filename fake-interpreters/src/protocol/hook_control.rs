@@ -20,7 +20,8 @@ use std::io;
 use bytes::Bytes;
 use plugin_proto::prost::{Message, Oneof};
 
-use crate::control::{Outcome, frame, read_frame};
+use super::control::Outcome;
+use super::frame::{frame, read_frame};
 
 /// What happened to the call of a hook.
 #[derive(Clone, PartialEq, Message)]

@@ -1,6 +1,5 @@
 //! What a process can do to itself and to its output.
 
-use std::fmt;
 use std::io::{self, Read as _, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
@@ -22,11 +21,6 @@ const FORK_AGAIN: &str = "fork-again";
 
 /// How long a grandchild lives that nobody kills.
 const LONGEST_LIFE: Duration = Duration::from_secs(600);
-
-/// A line on stderr; not being able to say it is no failure.
-pub(crate) fn say(text: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "fake-python: {text}");
-}
 
 /// Writes and flushes.
 pub(crate) fn print(text: &str) -> io::Result<()> {

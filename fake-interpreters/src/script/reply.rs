@@ -5,7 +5,7 @@ use plugin_proto::v1;
 use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 
-use crate::arguments::{Crash, Fail};
+use super::arguments::{Crash, Fail};
 
 /// The size of a chunk that nobody chose; the largest that a server must expect.
 const CHUNK_BYTES: usize = 64 << 10;

@@ -6,10 +6,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::life::Life;
-use crate::process::{self, say};
-use crate::report::{Environment, GoPlugin, Report, SCHEMA};
-use crate::reporter::Reporter;
+use super::interpreter::Interpreter;
+use crate::deeds::{Life, process};
+use crate::report::{Environment, GoPlugin, Report, Reporter, SCHEMA};
+use crate::say::say;
 use crate::script::Script;
 use crate::wire::API_TARGET;
 
@@ -94,8 +94,9 @@ fn follow(path: &Path, arguments: &[OsString]) -> ExitCode {
     let reporter = Reporter::start(&dir, report);
     let code = runtime.block_on(async {
         let life = Life::new(script, dir, reporter, target.as_deref());
-        let code = life.live().await;
-        life.end(code);
+        let interpreter = Interpreter::new(life);
+        let code = interpreter.live().await;
+        interpreter.end(code);
         code
     });
     runtime.shutdown_background();

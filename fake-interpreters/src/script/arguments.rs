@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use plugin_proto::names::suggestion;
 use plugin_proto::prost::Message as _;
 use plugin_proto::prost_reflect::{DynamicMessage, MessageDescriptor};
 use plugin_proto::{Method, Service};
@@ -10,7 +11,6 @@ use serde::{Deserialize, Deserializer, de};
 use serde_json::Value;
 use tonic::Status;
 
-use crate::names::suggestion;
 use crate::wire;
 
 /// An RPC of the PluginAPI.

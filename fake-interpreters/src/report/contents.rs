@@ -1,11 +1,11 @@
-//! `report.json`: what an interpreter saw and did.
+//! The contents of `report.json`.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-pub use crate::hook_report::{HookCallReport, HookEnd, HttpReport, ReplyEnd, RequestEnd};
+use super::hooks::{HookCallReport, HttpReport};
 
 /// The report's file name; it stands beside the script.
 pub const FILE_NAME: &str = "report.json";

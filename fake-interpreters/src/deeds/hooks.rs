@@ -15,11 +15,13 @@ use tonic::server::{Grpc, NamedService};
 use tonic::{Request, Response, Status, Streaming};
 use tower::Service;
 
-use crate::driver::Driver;
-use crate::hook_call::HookCall;
-use crate::life::{Flow, Life};
-use crate::reporter::lock;
-use crate::serve_http::{self, HttpReplies};
+use super::driver::Driver;
+use super::follow::{Flow, Follow};
+use super::http_reply::HttpReplies;
+use super::life::Life;
+use super::serve_http;
+use crate::lock::lock;
+use crate::report::HookCall;
 use crate::wire::RawCodec;
 
 /// As the Python SDK sets it.
@@ -29,6 +31,8 @@ const MAX_MESSAGE: usize = 64 << 20;
 #[derive(Clone)]
 pub(crate) struct HooksService {
     pub(crate) life: Arc<Life>,
+    /// Follows the steps of a hook.
+    pub(crate) interpreter: Arc<dyn Follow>,
     /// The names of those implemented.
     pub(crate) listed: Arc<[&'static str]>,
 }
@@ -83,7 +87,7 @@ impl HooksService {
     /// The answer of a unary hook.
     async fn answer(&self, hook: &'static Method, request: Bytes) -> Result<Bytes, Status> {
         if let Some(driver) = self.driver(hook) {
-            return driver.answer(hook, request, &self.life).await;
+            return driver.answer(hook, request, &self.life.report).await;
         }
         let call = HookCall::begin(&self.life.report, hook, &request);
         let answer = self.scripted(hook).await;
@@ -94,13 +98,13 @@ impl HooksService {
     async fn scripted(&self, hook: &'static Method) -> Result<Bytes, Status> {
         self.begin(hook)?;
         let flow = match self.life.script.on.hooks.get(hook.name) {
-            Some(steps) => self.life.steps(steps).await,
+            Some(steps) => Arc::clone(&self.interpreter).follow(steps).await,
             None => Flow::Done,
         };
         match flow {
             Flow::Answer(answer) => Ok(answer),
             Flow::Fail(status) => Err(status),
-            Flow::Exit(code) => self.life.exit(code),
+            Flow::Exit(code) => self.interpreter.exit(code),
             Flow::Done if hook.name == "Implemented" => {
                 let hooks = self.listed.iter().map(|&name| name.to_owned()).collect();
                 let answer = v1::ImplementedResponse { hooks, error: None };
@@ -132,10 +136,12 @@ impl HooksService {
 
     async fn serve_http(&self, hook: &'static Method, request: Streaming<Bytes>) -> HttpReplies {
         if let Some(driver) = self.driver(hook) {
-            return driver.serve_http(hook, request, &self.life).await;
+            let Life { report, outgoing, .. } = &*self.life;
+            return driver.serve_http(hook, request, report.clone(), outgoing.clone()).await;
         }
         self.begin(hook)?;
-        serve_http::serve(Arc::clone(&self.life), hook, request).await
+        let (life, interpreter) = (Arc::clone(&self.life), Arc::clone(&self.interpreter));
+        serve_http::serve(life, interpreter, hook, request).await
     }
 
     /// Lets the steps of `after_activate` follow when the response was sent.
@@ -150,8 +156,10 @@ impl HooksService {
             // The connection has been woken and writes the frame on this same thread, before
             // anything new is read.
             tokio::task::yield_now().await;
-            if let Flow::Exit(code) = self.life.steps(&self.life.script.on.after_activate).await {
-                self.life.exit(code);
+            let interpreter = Arc::clone(&self.interpreter);
+            if let Flow::Exit(code) = interpreter.follow(&self.life.script.on.after_activate).await
+            {
+                self.interpreter.exit(code);
             }
         });
         response.map(|body| {

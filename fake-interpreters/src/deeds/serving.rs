@@ -24,8 +24,9 @@ use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use tonic_health::server::{HealthReporter, HealthService, WatchStream};
 use tower::Service;
 
-use crate::hooks::HooksService;
-use crate::life::Life;
+use super::follow::Follow;
+use super::hooks::HooksService;
+use super::life::Life;
 use crate::script::{Controller, Health, Network, Serve};
 use crate::wire::RawCodec;
 
@@ -52,7 +53,11 @@ impl Drop for Socket {
 }
 
 impl Serving {
-    pub(crate) async fn start(life: &Arc<Life>, serve: &Serve) -> io::Result<Self> {
+    pub(crate) async fn start(
+        life: &Arc<Life>,
+        interpreter: Arc<dyn Follow>,
+        serve: &Serve,
+    ) -> io::Result<Self> {
         let health = HealthReporter::new();
         match serve.health {
             Health::NotServing => set_health(&health, ServingStatus::NotServing).await,
@@ -69,7 +74,7 @@ impl Serving {
             .then(|| ControllerService { life: Arc::clone(life), behaviour: serve.controller });
         let listed = serve.hooks.iter().map(|hook| hook.0.name).collect();
         let router = Server::builder()
-            .add_service(HooksService { life: Arc::clone(life), listed })
+            .add_service(HooksService { life: Arc::clone(life), interpreter, listed })
             .add_optional_service(health_rpcs)
             .add_optional_service(controller);
 

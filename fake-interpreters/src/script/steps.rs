@@ -2,19 +2,18 @@
 
 use bytes::Bytes;
 use plugin_proto::Method;
+use plugin_proto::names::suggestion;
 use plugin_proto::prost::encoding;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::arguments::{
+use super::arguments::{
     Call, Crash, EveryRpc, Fail, Flood, Grandchild, Handshake, OpenCall, PrintRaw, RepeatCall,
     Serve, encode,
 };
+use super::reply::Reply;
 use crate::compare::code_of_http_status;
-use crate::control::Control;
-use crate::names::suggestion;
-use crate::reply::Reply;
-use crate::routes::Route;
+use crate::protocol::control::Control;
 use crate::sample;
 
 /// The words with which a step may begin.
@@ -121,6 +120,26 @@ pub(crate) enum Place {
     Other,
 }
 
+/// What is done for some requests.
+#[derive(Debug, Clone)]
+pub struct Route {
+    /// The HTTP method; none stands for any.
+    pub method: Option<String>,
+    /// The path; none stands for any, and one that ends with `/*` for all that begin so.
+    pub path: Option<String>,
+    /// What is done.
+    pub steps: Vec<Step>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RouteFields {
+    method: Option<String>,
+    path: Option<String>,
+    reply: Option<Value>,
+    r#do: Option<Vec<Value>>,
+}
+
 impl Step {
     pub(crate) fn is_serve(&self) -> bool {
         matches!(self, Self::Serve(_))
@@ -172,6 +191,39 @@ impl Step {
             argument => Value::Object(Map::from_iter([(name.clone(), argument)])),
         };
         serde_json::from_value(step).map_err(|error| format!("{name}: {error}"))
+    }
+}
+
+impl Route {
+    /// The routes of a `routes` inside this hook.
+    fn list(hook: &'static Method, json: Value) -> Result<Vec<Self>, String> {
+        let Value::Array(list) = json else {
+            return Err("routes: a list of {method: .., path: .., reply: ..} is needed".to_owned());
+        };
+        let number = |(at, json)| {
+            Self::from_json(hook, json)
+                .map_err(|problem| format!("routes: number {}: {problem}", at + 1))
+        };
+        list.into_iter().enumerate().map(number).collect()
+    }
+
+    fn from_json(hook: &'static Method, json: Value) -> Result<Self, String> {
+        let fields: RouteFields =
+            serde_json::from_value(json).map_err(|error| error.to_string())?;
+        let steps = match (fields.reply, fields.r#do) {
+            (Some(reply), None) => {
+                vec![Value::Object(Map::from_iter([("reply".to_owned(), reply)]))]
+            }
+            (None, Some(steps)) => steps,
+            _ => return Err("a route needs either `reply` or a list of steps, `do`".to_owned()),
+        };
+        let place = Place::Route(hook);
+        let steps = steps.into_iter().map(|step| Step::from_json(step, place));
+        Ok(Self {
+            method: fields.method,
+            path: fields.path,
+            steps: steps.collect::<Result<_, _>>()?,
+        })
     }
 }
 
