@@ -7,10 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::events::EventLog;
-use super::leash::Leash;
 use super::log::{LogSink, tracing_sink};
 use super::schedule::{Schedule, Scheduled};
-use super::{LaunchError, Supervisor};
 use crate::api::{ApiServer, ApiServerBuilder, ApiToken, Listen, PluginApi, TokenError};
 use crate::hooks::{BoxHookService, HookLayer};
 
@@ -211,24 +209,6 @@ impl SupervisorBuilder {
     pub fn schedule(mut self, schedule: Arc<dyn Schedule>) -> Self {
         self.schedule = Some(Scheduled::new(schedule));
         self
-    }
-
-    /// Launches the plugin and waits until it is active.
-    ///
-    /// When it fails, nothing is left behind by the time it returns; when its future is dropped, the
-    /// launch is undone in the background.
-    ///
-    /// # Errors
-    /// [`LaunchError`] says which step failed, and how.
-    pub async fn launch(&self) -> Result<Supervisor, LaunchError> {
-        self.launch_on(&Leash::default()).await
-    }
-
-    /// The same; the leash ends the launch, and the life that comes of it. When it is pulled before
-    /// the plugin is active, the launch is undone and then fails with
-    /// [`LaunchFailure::Stopped`](super::LaunchFailure::Stopped).
-    pub(crate) async fn launch_on(&self, leash: &Leash) -> Result<Supervisor, LaunchError> {
-        Supervisor::launch(self.clone(), leash.child()).await
     }
 
     /// The API server to start, listening where it should.

@@ -12,18 +12,20 @@ use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::active::Active;
 use super::config::SupervisorBuilder;
+use super::ended::Ended;
 use super::error::{LaunchError, LaunchFailure};
 use super::events::{EventKind, EventLog};
 use super::handshake::HandshakeAddress;
 use super::leash::Leash;
 use super::lifecycle::{Action, Ending, Event, Lifecycle, Phase};
 use super::output::TailBuffer;
+use super::output::escape_control;
 use super::plan::Plan;
 use super::process::{ExitReport, ExitStatus, Process};
 use super::pump::Pumps;
 use super::schedule::{Fault, Pace};
-use super::{Active, Ended, escape_control};
 use crate::api::{ApiServer, ApiToken};
 use crate::hooks::Hooks;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
-use super::super::Active;
+use super::super::active::Active;
 use super::super::error::LaunchFailure;
 use super::super::events::EventKind;
 use super::super::handshake::{Handshake, HandshakeAddress, HandshakeError};
