@@ -17,8 +17,9 @@ use super::super::invariants::{Fact, LifeTrace, Mark, Violation, check, check_fa
 use super::super::{Bundle, BundleError};
 use super::Stress;
 use super::ask;
+use super::ending::Ending;
 use super::late;
-use super::plan::{Deed, Ending, LifePlan};
+use super::plan::{Deed, LifePlan};
 use super::watch::{Watching, Witness};
 use crate::api::{ApiServer, Dynamic};
 use crate::environment::{Keeper, KeeperOptions, PluginState};
