@@ -18,8 +18,8 @@ use std::{fmt, fs, io};
 
 use super::check::{Check, Status};
 use super::report::RunReport;
+use crate::escape::escape_control;
 use crate::remedy::remedy;
-use crate::supervisor::escape_control;
 
 /// The check that a run with a list makes besides.
 pub const LIST_CHECK: &str = "known-failures";

@@ -5,11 +5,13 @@
 //! - `outcome.rs`, `error.rs`: what a caller gets.
 //! - `call.rs`: hooks as bytes, for layers.
 //! - `fire.rs`: hooks by name, for tools.
+//! - `limits.rs`: what a plugin may take of memory and descriptors.
 
 mod address;
 mod call;
 mod error;
 mod fire;
+mod limits;
 mod meaning;
 mod outcome;
 mod serve_http;
@@ -37,6 +39,7 @@ pub use address::HandshakeAddress;
 pub use call::{BoxHookService, HookCall, HookLayer};
 pub use error::{HealthError, HookError};
 pub use fire::{FireError, Fired, HookVerdict};
+pub use limits::HookLimits;
 pub use meaning::{DISMISS_POST, Meaning, UploadChange};
 pub use outcome::{Cause, Filtered, HookOutcome};
 
@@ -47,6 +50,7 @@ pub use serve_http::{
 pub(crate) use serve_http::remove_hop_by_hop;
 
 use crate::error_chain::chain;
+use limits::{Gathering, Room};
 use serve_http::tuned;
 
 /// The service name whose health counts.
@@ -70,6 +74,8 @@ pub struct Hooks {
     /// For requests over HTTP that have no body.
     http: Channel,
     address: Arc<HandshakeAddress>,
+    limits: HookLimits,
+    room: Room,
     calls: BoxHookService,
     plugin_id: Arc<str>,
     implemented: Arc<BTreeSet<String>>,
@@ -103,18 +109,22 @@ pub(super) struct HooksConfig {
     pub(super) gone: CancellationToken,
     pub(super) crashed: CancellationToken,
     pub(super) layers: Vec<HookLayer>,
+    pub(super) limits: HookLimits,
 }
 
 impl Hooks {
     /// Hooks over `channel`, which is connected to `address`.
     pub(super) fn new(channel: Channel, address: HandshakeAddress, config: HooksConfig) -> Self {
-        let wire = BoxHookService::new(call::Wire(channel.clone()));
+        let room = Room::new(&config.limits);
+        let wire = BoxHookService::new(call::Wire(channel.clone(), room.clone()));
         let calls = config.layers.iter().fold(wire, |inner, layer| layer(inner));
         Self {
             // It cannot fail, since the same address has been connected to.
-            http: connect_later(&address).unwrap_or_else(|_| channel.clone()),
+            http: connect_later(&address, &config.limits).unwrap_or_else(|_| channel.clone()),
             channel,
             address: Arc::new(address),
+            limits: config.limits,
+            room,
             calls,
             plugin_id: config.plugin_id.into(),
             implemented: Arc::default(),
@@ -136,11 +146,23 @@ impl Hooks {
         address: &HandshakeAddress,
         deadline: Duration,
     ) -> Result<Self, HookError> {
+        Self::connect_with(address, deadline, HookLimits::default()).await
+    }
+
+    /// The same with other limits.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(
+        address: &HandshakeAddress,
+        deadline: Duration,
+        limits: HookLimits,
+    ) -> Result<Self, HookError> {
         let unavailable = |reason: String| HookError::Disconnected {
             hook: "Implemented",
             reason: format!("{address}: {reason}"),
         };
-        let channel = match tokio::time::timeout(deadline, connect(address)).await {
+        let channel = match tokio::time::timeout(deadline, connect(address, &limits)).await {
             Ok(Ok(channel)) => channel,
             Ok(Err(error)) => return Err(unavailable(chain(&error))),
             Err(_) => return Err(unavailable(format!("no answer within {deadline:?}"))),
@@ -155,6 +177,7 @@ impl Hooks {
                 gone: CancellationToken::new(),
                 crashed: CancellationToken::new(),
                 layers: Vec::new(),
+                limits,
             },
         );
         hooks.learn().await?;
@@ -207,7 +230,7 @@ impl Hooks {
     /// A connection for a request over HTTP. One with a body has its own: a plugin that does not read
     /// it fills the connection's window, and would hold up every other call on it.
     pub(super) fn http_channel(&self, has_body: bool) -> Result<Channel, tonic::transport::Error> {
-        if has_body { connect_later(&self.address) } else { Ok(self.http.clone()) }
+        if has_body { connect_later(&self.address, &self.limits) } else { Ok(self.http.clone()) }
     }
 
     /// Asks the plugin which hooks it implements, and remembers them.
@@ -312,7 +335,8 @@ impl Hooks {
 
     /// Asks the plugin to leave, as go-plugin does. True when it agreed.
     pub(super) async fn ask_to_leave(&self, deadline: Duration) -> bool {
-        let call = call::unary(self.channel.clone(), SHUTDOWN_PATH, Request::new(Bytes::new()));
+        let request = Request::new(Bytes::new());
+        let call = call::unary(self.channel.clone(), SHUTDOWN_PATH, request, Gathering::small());
         matches!(tokio::time::timeout(deadline, call).await, Ok(Ok(_)))
     }
 }
@@ -337,7 +361,7 @@ plugin_proto::plugin_hooks_rpcs!(typed_hooks);
 
 async fn ping(channel: Channel) -> Result<(), HealthError> {
     let request = HealthCheckRequest { service: HEALTH_SERVICE.to_owned() };
-    let answer = HealthClient::new(sound::Sound(channel)).check(request).await;
+    let answer = HealthClient::new(sound::Sound(channel, Gathering::small())).check(request).await;
     let answer = answer.map_err(|status| HealthError::Status { status: Box::new(status) })?;
     match answer.get_ref().status() {
         ServingStatus::Serving => Ok(()),
@@ -348,8 +372,9 @@ async fn ping(channel: Channel) -> Result<(), HealthError> {
 /// Connects to the address of the handshake: plaintext, one HTTP/2 connection.
 pub(super) async fn connect(
     address: &HandshakeAddress,
+    limits: &HookLimits,
 ) -> Result<Channel, tonic::transport::Error> {
-    let endpoint = endpoint(address)?;
+    let endpoint = endpoint(address, limits)?;
     match address {
         HandshakeAddress::Tcp { .. } => endpoint.connect().await,
         HandshakeAddress::Unix(path) => endpoint.connect_with_connector(to_socket(path)).await,
@@ -357,15 +382,21 @@ pub(super) async fn connect(
 }
 
 /// The same with the first call.
-fn connect_later(address: &HandshakeAddress) -> Result<Channel, tonic::transport::Error> {
-    let endpoint = endpoint(address)?;
+fn connect_later(
+    address: &HandshakeAddress,
+    limits: &HookLimits,
+) -> Result<Channel, tonic::transport::Error> {
+    let endpoint = endpoint(address, limits)?;
     Ok(match address {
         HandshakeAddress::Tcp { .. } => endpoint.connect_lazy(),
         HandshakeAddress::Unix(path) => endpoint.connect_with_connector_lazy(to_socket(path)),
     })
 }
 
-fn endpoint(address: &HandshakeAddress) -> Result<Endpoint, tonic::transport::Error> {
+fn endpoint(
+    address: &HandshakeAddress,
+    limits: &HookLimits,
+) -> Result<Endpoint, tonic::transport::Error> {
     let endpoint = match address {
         HandshakeAddress::Tcp { host, port } => {
             let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
@@ -373,7 +404,7 @@ fn endpoint(address: &HandshakeAddress) -> Result<Endpoint, tonic::transport::Er
         }
         HandshakeAddress::Unix(_) => Endpoint::from_static("http://plugin"),
     };
-    Ok(tuned(endpoint).tcp_nodelay(true))
+    Ok(limits.tuned(tuned(endpoint)).tcp_nodelay(true))
 }
 
 type ToSocket = BoxCloneSyncService<Uri, TokioIo<UnixStream>, std::io::Error>;

@@ -16,8 +16,9 @@ mod request;
 mod rules;
 mod upload;
 
-use std::future;
+use std::future::{self, Future};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
@@ -25,7 +26,7 @@ use plugin_proto::v1;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Streaming};
+use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::BoxError;
 
@@ -37,6 +38,7 @@ pub use reply::{ReplyBody, ReplyPart, ServeHttpReply};
 pub use rules::ReplyRules;
 
 use super::Hooks;
+use super::limits::Gathering;
 use super::sound::Sound;
 use crate::error_chain::chain;
 use request::RequestMessages;
@@ -47,25 +49,16 @@ pub const CHUNK_BYTES: usize = 64 * 1024;
 
 const HOOK: &str = "ServeHTTP";
 const PATH: &str = "/mattermost.pluginapi.v1.PluginHooks/ServeHTTP";
-/// A plugin may send a reply in one message; the Python SDK allows itself 64 MiB.
-const MAX_MESSAGE_BYTES: usize = i32::MAX as usize;
-/// What a reply may have under way while its client does not read, in bytes.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-/// What all replies of a plugin may have under way, in bytes. While it is used up by clients that do
-/// not read, every other hook waits; so it is large.
-const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
 /// A whole message with a chunk of [`CHUNK_BYTES`] in one frame, in bytes: HTTP/2's default of 16 KiB
 /// makes five of it.
 const FRAME_BYTES: u32 = 128 * 1024;
 
-/// A plugin's connection as streams need it: calls can be cancelled while the plugin does not read,
-/// and slow readers do not hold up the other hooks.
+/// How long what a plugin had sent before its end may take to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// A plugin's connection as streams need it: calls can be cancelled while the plugin does not read.
 pub(super) fn tuned(endpoint: Endpoint) -> Endpoint {
-    endpoint
-        .executor(SendingTasks)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(FRAME_BYTES)
+    endpoint.executor(SendingTasks).max_frame_size(FRAME_BYTES)
 }
 
 impl Hooks {
@@ -111,7 +104,9 @@ impl Hooks {
             return Err(ServeHttpError::Stopping);
         }
         let method = init.method.clone();
-        let channel = self.http_channel(!body.is_end_stream());
+        let has_body = !body.is_end_stream();
+        let place = self.room.request(has_body)?;
+        let channel = self.http_channel(has_body);
         let channel =
             channel.map_err(|error| ServeHttpError::CannotOpen { reason: chain(&error) })?;
         let upload = Arc::new(Upload::default());
@@ -134,20 +129,44 @@ impl Hooks {
                 None => future::pending().await,
             }
         };
+        let gathering = self.room.stream();
+        let mut end = Box::pin(self.end());
         let (stream, message) = tokio::select! {
             biased;
             () = upload.failed.cancelled() => return Err(upload.failure()),
-            first = first_message(channel.clone(), request, &upload) => first?,
+            first = first_message(channel.clone(), gathering, request, &upload) => first?,
             error = not_opened => return Err(error),
+            status = &mut end => {
+                return Err(ServeHttpError::NoReply { status: Some(Box::new(status)) });
+            }
         };
-        let open = Open { stream, cancel, stopping: self.stopping.clone(), _connection: channel };
+        let open = Open {
+            stream,
+            cancel,
+            stopping: self.stopping.clone(),
+            end,
+            _connection: channel,
+            _place: place,
+        };
         ServeHttpReply::new(&method, message, open)
+    }
+
+    /// Comes when the process is gone, and with it all that it can have sent. Somebody else may hold
+    /// the connection open, so it does not tell.
+    fn end(&self) -> impl Future<Output = Status> + Send + Sync + use<> {
+        let gone = self.gone.clone();
+        async move {
+            gone.cancelled_owned().await;
+            tokio::time::sleep(LAST_WORDS).await;
+            Status::unavailable("the plugin's process has ended")
+        }
     }
 }
 
 /// Opens the stream and waits for the plugin's first message.
 async fn first_message<B>(
     channel: Channel,
+    gathering: Gathering,
     request: Request<RequestMessages<B>>,
     upload: &Upload,
 ) -> Result<(Streaming<v1::ServeHttpResponse>, v1::ServeHttpResponse), ServeHttpError>
@@ -155,9 +174,11 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let mut grpc = Grpc::new(Sound(channel))
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let limit = gathering.limit;
+    // What goes out are chunks, and headers of a size that the client has chosen.
+    let mut grpc = Grpc::new(Sound(channel, gathering))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(usize::MAX);
     grpc.ready().await.map_err(|error| ServeHttpError::CannotOpen { reason: chain(&error) })?;
     let path = PathAndQuery::from_static(PATH);
     let codec = ProstCodec::<v1::ServeHttpRequest, v1::ServeHttpResponse>::default();

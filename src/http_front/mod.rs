@@ -8,7 +8,9 @@
 //! | `/plugins/{id}`, `/plugins/{id}/…` | what the plugin says |
 //! | another path, an unknown plugin, one without `ServeHTTP` | 404 |
 //! | an upgrade (WebSocket), or `CONNECT` | 501; the connection can be used on |
-//! | a plugin that stops, or cannot be reached | 503 |
+//! | a plugin that stops, cannot be reached, or has as much to do as it may | 503 |
+//! | an upload beyond [`FrontLimits::uploads`] | 503 |
+//! | an upload of which nothing comes within [`FrontLimits::stall`], while there is no reply yet | 408 |
 //! | a plugin that dies, says nothing or breaks the rules before its headers | 502 |
 //! | a status code that does not exist | 500 |
 //! | no headers within [`HttpFrontBuilder::first_message_limit`] | 504 |
@@ -24,9 +26,11 @@ mod caller;
 mod connection;
 mod exchange;
 mod init;
+mod limits;
 mod request_id;
 mod route;
 mod socket;
+mod stall;
 
 use std::io;
 use std::net::SocketAddr;
@@ -34,8 +38,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 pub use exchange::{Exchange, ExchangeEnd, ExchangeObserver};
+pub use limits::FrontLimits;
 
 use crate::api::tasks::Tasks;
 use crate::hooks::Hooks;
@@ -93,6 +99,9 @@ struct Shared {
     first_message_limit: Option<Duration>,
     read_on: Duration,
     observer: Option<ExchangeObserver>,
+    limits: FrontLimits,
+    /// Uploads that may yet begin.
+    uploads: Arc<Semaphore>,
     tasks: Tasks,
 }
 
@@ -115,6 +124,7 @@ impl HttpFront {
             first_message_limit: None,
             read_on: READ_ON,
             observer: None,
+            limits: FrontLimits::default(),
         }
     }
 
@@ -160,6 +170,7 @@ pub struct HttpFrontBuilder {
     first_message_limit: Option<Duration>,
     read_on: Duration,
     observer: Option<ExchangeObserver>,
+    limits: FrontLimits,
 }
 
 impl HttpFrontBuilder {
@@ -195,6 +206,13 @@ impl HttpFrontBuilder {
         self
     }
 
+    /// What clients may take.
+    #[must_use]
+    pub fn limits(mut self, limits: FrontLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Tells of every request when it is over.
     #[must_use]
     pub fn observe(mut self, observer: ExchangeObserver) -> Self {
@@ -211,12 +229,16 @@ impl HttpFrontBuilder {
         let listener = TcpListener::bind(self.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let tasks = Tasks::default();
+        let limits = self.limits.affordable();
+        let uploads = limits.uploads.min(Semaphore::MAX_PERMITS);
         let shared = Shared {
             plugins: self.plugins,
             sessions: self.sessions,
             first_message_limit: self.first_message_limit,
             read_on: self.read_on,
             observer: self.observer,
+            limits,
+            uploads: Arc::new(Semaphore::new(uploads)),
             tasks: tasks.clone(),
         };
         tasks.spawn(connection::accept(listener, Arc::new(shared)));

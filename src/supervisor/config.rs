@@ -13,7 +13,7 @@ use super::log::{LogSink, tracing_sink};
 use super::schedule::{Schedule, Scheduled};
 use super::{LaunchError, Supervisor};
 use crate::api::{ApiServer, ApiServerBuilder, ApiToken, Listen, PluginApi, TokenError};
-use crate::hooks::{BoxHookService, HookLayer};
+use crate::hooks::{BoxHookService, HookLayer, HookLimits};
 
 /// How long each wait may last. Every wait has one: no plugin can hold the supervisor for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +106,7 @@ pub struct SupervisorBuilder {
     pub(super) events: Option<EventLog>,
     pub(super) log: LogSink,
     pub(super) hook_layers: Vec<HookLayer>,
+    pub(super) hook_limits: HookLimits,
     pub(super) schedule: Option<Scheduled>,
 }
 
@@ -121,6 +122,7 @@ impl SupervisorBuilder {
             events: None,
             log: tracing_sink(),
             hook_layers: Vec::new(),
+            hook_limits: HookLimits::default(),
             schedule: None,
         }
     }
@@ -199,6 +201,13 @@ impl SupervisorBuilder {
         layer: impl Fn(BoxHookService) -> BoxHookService + Send + Sync + 'static,
     ) -> Self {
         self.hook_layers.push(Arc::new(layer));
+        self
+    }
+
+    /// What the plugin's answers and its HTTP may take.
+    #[must_use]
+    pub fn hook_limits(mut self, limits: HookLimits) -> Self {
+        self.hook_limits = limits;
         self
     }
 

@@ -50,7 +50,6 @@ use crate::hooks::{HealthError, Hooks};
 pub(crate) use driver::STOP_ASKED;
 use driver::{Controls, Driver};
 use lifecycle::{Ending, Phase};
-pub(crate) use output::escape_control;
 use plan::Plan;
 
 /// How a life ended.
