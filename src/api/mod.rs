@@ -42,6 +42,7 @@ mod channel;
 mod connections;
 mod dynamic;
 pub(crate) mod framing;
+mod http_service;
 pub(crate) mod json;
 mod limits;
 mod listener;
@@ -49,6 +50,7 @@ pub mod mock;
 mod overlay;
 mod owners;
 pub(crate) mod pause;
+mod peer;
 mod plugin_api;
 mod preface;
 mod recording;
@@ -66,8 +68,8 @@ pub use call::{ApiCall, BoxCallService};
 pub use callers::Callers;
 pub use channel::{Dialect, app_error_of_status, code_of_http_status};
 pub use dynamic::{Dynamic, DynamicApi};
-pub use limits::ConnectionLimits;
-pub use listener::{Listen, ListenError};
+pub use limits::{ConnectionLimits, MAX_BYTES_UNDER_WAY, MAX_MESSAGE_BYTES};
+pub use listener::{Listen, ListenError, TARGET_VARIABLE};
 pub use overlay::Overlay;
 pub use plugin_api::PluginApi;
 /// Carries messages as bytes; the codec of the fake interpreters' client as well.
@@ -77,15 +79,3 @@ pub use request::ApiRequest;
 pub use server::{ApiServer, ApiServerBuilder, ApiStop};
 pub use service::GrpcService;
 pub use token::{ApiToken, TOKEN_VARIABLE, TokenError};
-
-/// The largest message that is accepted or sent, in bytes: 100 MiB, what the Python SDK allows
-/// itself on its API channel.
-pub const MAX_MESSAGE_BYTES: usize = 100 * 1024 * 1024;
-
-/// What all messages that are under way in one direction of one plugin may have together by default,
-/// in bytes: 512 MiB, five of the largest.
-pub const MAX_BYTES_UNDER_WAY: usize = 512 * 1024 * 1024;
-
-/// The environment variable in which a plugin finds the API server: `host:port`, or
-/// `unix:///absolute/path`.
-pub const TARGET_VARIABLE: &str = "MATTERMOST_PLUGIN_API_TARGET";

@@ -6,7 +6,6 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::transport::Endpoint;
 
-use super::serve_http::ServeHttpError;
 use crate::api::framing::{Gathered, Share, UnderWay};
 use crate::api::{MAX_BYTES_UNDER_WAY, MAX_MESSAGE_BYTES};
 
@@ -77,6 +76,15 @@ pub(super) struct Room {
     uploads: Places,
 }
 
+/// There is no place for one more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Full {
+    /// `requests` or `uploads`.
+    pub(super) what: &'static str,
+    /// How many there may be.
+    pub(super) most: usize,
+}
+
 #[derive(Debug, Clone)]
 struct Places {
     free: Arc<Semaphore>,
@@ -89,9 +97,9 @@ impl Places {
         Self { free: Arc::new(Semaphore::new(most)), most }
     }
 
-    fn take(&self, what: &'static str) -> Result<OwnedSemaphorePermit, ServeHttpError> {
+    fn take(&self, what: &'static str) -> Result<OwnedSemaphorePermit, Full> {
         let place = Arc::clone(&self.free).try_acquire_owned();
-        place.map_err(|_| ServeHttpError::Busy { what, most: self.most })
+        place.map_err(|_| Full { what, most: self.most })
     }
 }
 
@@ -113,7 +121,7 @@ impl Room {
     }
 
     /// A place for a request, if there is one.
-    pub(super) fn request(&self, has_body: bool) -> Result<Place, ServeHttpError> {
+    pub(super) fn request(&self, has_body: bool) -> Result<Place, Full> {
         let upload = has_body.then(|| self.uploads.take("uploads")).transpose()?;
         Ok(Place { _request: self.requests.take("requests")?, _upload: upload })
     }

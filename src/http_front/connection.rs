@@ -13,8 +13,8 @@ use rustix::net::{Shutdown, sockopt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::Shared;
 use super::answer::answer;
+use super::shared::Shared;
 use super::socket::{ClientSocket, gone};
 use super::stall::{self, Streams};
 use crate::api::pause::Pause;

@@ -15,10 +15,10 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
 use tonic::{Status, Streaming};
 
-use super::super::limits::Place;
-use super::rules::ReplyRules;
+use super::rules::{ReplyPart, ReplyRules};
 use super::upload::CancelOnDrop;
 use super::{CHUNK_BYTES, ServeHttpError};
+use crate::hooks::limits::Place;
 
 /// A plugin that has completed its reply has this long to end the stream by itself.
 const LINGER: Duration = Duration::from_secs(1);
@@ -55,15 +55,6 @@ impl ServeHttpReply {
             }
         }
     }
-}
-
-/// A part of a reply's body, as the plugin sent it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplyPart {
-    /// May be empty.
-    pub chunk: Bytes,
-    /// The plugin asks that everything so far be sent to the client now.
-    pub flush: bool,
 }
 
 /// The body of a plugin's reply, pulled from the plugin as it is read.

@@ -7,19 +7,24 @@ use std::sync::{Arc, Weak};
 use tempfile::TempDir;
 use tokio_util::task::TaskTracker;
 
-use super::builder::EnvironmentBuilder;
 use super::entry::Entry;
 use super::registry::Registry;
-use super::{EnvironmentError, PluginInfo, plugin_calls, version};
-use crate::environment::Keeper;
+use super::settings::Settings;
+use super::{EnvironmentError, Keeper, PluginInfo, version};
+use crate::api::{Overlay, PluginApi};
 use crate::supervisor::{EventLog, Manifest, Supervisor};
+
+/// Puts the environment's own answers in front of a plugin's API. The environment is held weakly:
+/// its plugins' APIs do not keep it alive.
+pub(super) type OwnAnswers = fn(Arc<dyn PluginApi>, &PluginInfo, Weak<Inner>) -> Overlay;
 
 /// What every clone of an environment shares.
 ///
 /// Whatever starts or stops a plugin runs in a task of its own: a caller that goes away, as a plugin
 /// does that stops itself, leaves no work half done.
-pub(super) struct Room {
-    pub(super) settings: EnvironmentBuilder,
+pub(super) struct Inner {
+    pub(super) settings: Settings,
+    own_answers: OwnAnswers,
     pub(super) plugins: Registry,
     /// Where installed plugins are.
     pub(super) folder: PathBuf,
@@ -27,8 +32,11 @@ pub(super) struct Room {
     tasks: TaskTracker,
 }
 
-impl Room {
-    pub(super) fn new(settings: EnvironmentBuilder) -> Result<Self, EnvironmentError> {
+impl Inner {
+    pub(super) fn new(
+        settings: Settings,
+        own_answers: OwnAnswers,
+    ) -> Result<Self, EnvironmentError> {
         let (folder, temporary) = match &settings.plugins_dir {
             Some(folder) => {
                 std::fs::create_dir_all(folder).map_err(EnvironmentError::io(folder))?;
@@ -42,6 +50,7 @@ impl Room {
         };
         Ok(Self {
             settings,
+            own_answers,
             plugins: Registry::default(),
             folder: folder.canonicalize().map_err(EnvironmentError::io(folder))?,
             _temporary: temporary,
@@ -96,10 +105,10 @@ impl Room {
             .events(&events)
             .log(Arc::clone(&self.settings.log));
         if let Some(api) = self.settings.api.clone() {
-            let (server, info, room) =
-                (Arc::clone(&self.settings.server), info.clone(), Arc::downgrade(self));
+            let (server, own_answers) = (Arc::clone(&self.settings.server), self.own_answers);
+            let (info, inner) = (info.clone(), Arc::downgrade(self));
             launch = launch.api_server(move || {
-                let own = plugin_calls::over(api(&info), &info, Weak::clone(&room));
+                let own = own_answers(api(&info), &info, Weak::clone(&inner));
                 server(&info, Arc::new(own))
             });
         }
