@@ -70,6 +70,12 @@ impl Share {
         Ok(())
     }
 
+    /// What it has now, as a share that others do not give back.
+    pub(crate) fn hand_over(&self) -> Self {
+        let bytes = AtomicUsize::new(self.bytes.swap(0, Ordering::Relaxed));
+        Self { total: Arc::clone(&self.total), bytes }
+    }
+
     /// Gives all of it back.
     fn give_back(&self) {
         let bytes = self.bytes.swap(0, Ordering::Relaxed);

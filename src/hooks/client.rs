@@ -285,8 +285,7 @@ impl Hooks {
     /// Asks the plugin to leave, as go-plugin does. True when it agreed.
     pub(crate) async fn ask_to_leave(&self, deadline: Duration) -> bool {
         let request = Request::new(Bytes::new());
-        let call =
-            call::unary(self.channel.clone(), SHUTDOWN_PATH, request, Gathering::small());
+        let call = call::unary(self.channel.clone(), SHUTDOWN_PATH, request, Gathering::small());
         matches!(tokio::time::timeout(deadline, call).await, Ok(Ok(_)))
     }
 }

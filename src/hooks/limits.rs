@@ -152,6 +152,11 @@ impl Gathering {
         Self { limit: SMALL, share: UnderWay::new(SMALL).share(), stream: false }
     }
 
+    /// What the present message has of the total, for who keeps it beyond the next one.
+    pub(super) fn hand_over(&self) -> Share {
+        self.share.hand_over()
+    }
+
     pub(super) fn of<B>(&self, body: B) -> Gathered<B> {
         let gathered = Gathered::new(body, self.limit, Arc::clone(&self.share));
         if self.stream { gathered.one_by_one() } else { gathered }

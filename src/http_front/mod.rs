@@ -36,7 +36,7 @@ mod socket;
 mod stall;
 
 pub use exchange::{Exchange, ExchangeEnd, ExchangeObserver};
-pub use limits::FrontLimits;
 pub use front::{HttpFront, HttpFrontBuilder, HttpFrontError};
+pub use limits::FrontLimits;
 pub use sessions::Sessions;
 pub use shared::FindHooks;

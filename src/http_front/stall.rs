@@ -8,7 +8,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::api::tasks::Tasks;
 
@@ -41,6 +41,8 @@ where
 #[derive(Debug)]
 pub(super) struct Taking {
     state: Arc<Mutex<State>>,
+    /// Ends the watch.
+    _over: DropGuard,
 }
 
 #[derive(Debug)]
@@ -56,14 +58,15 @@ impl Taking {
     pub(super) fn watch(limit: Duration, tasks: &Tasks) -> Self {
         let state = State { idle: Some(Instant::now()), given_up: false };
         let state = Arc::new(Mutex::new(state));
+        let over = CancellationToken::new();
         if let Ok(carrier) = CARRIER.try_with(Clone::clone) {
-            let watched = Arc::downgrade(&state);
+            let (watched, over) = (Arc::downgrade(&state), over.clone());
             tasks.spawn(async move {
                 let mut wait = limit;
                 loop {
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
-                        () = carrier.cancelled() => return,
+                        () = over.cancelled() => return,
                     }
                     let Some(state) = watched.upgrade() else { return };
                     let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -79,7 +82,7 @@ impl Taking {
                 }
             });
         }
-        Self { state }
+        Self { state, _over: over.drop_guard() }
     }
 
     fn set(&self, idle: Option<Instant>) {

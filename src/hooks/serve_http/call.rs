@@ -73,8 +73,7 @@ impl Hooks {
         let method = init.method.clone();
         let has_body = !body.is_end_stream();
         let place = self.room.request(has_body);
-        let place =
-            place.map_err(|Full { what, most }| ServeHttpError::Busy { what, most })?;
+        let place = place.map_err(|Full { what, most }| ServeHttpError::Busy { what, most })?;
         let channel = self.http_channel(has_body);
         let channel =
             channel.map_err(|error| ServeHttpError::CannotOpen { reason: chain(&error) })?;
@@ -103,7 +102,7 @@ impl Hooks {
         let (stream, message) = tokio::select! {
             biased;
             () = upload.failed.cancelled() => return Err(upload.failure()),
-            first = first_message(channel.clone(), gathering, request, &upload) => first?,
+            first = first_message(channel.clone(), gathering.clone(), request, &upload) => first?,
             error = not_opened => return Err(error),
             status = &mut end => {
                 return Err(ServeHttpError::NoReply { status: Some(Box::new(status)) });
@@ -114,6 +113,7 @@ impl Hooks {
             cancel,
             stopping: self.stopping.clone(),
             end,
+            gathering,
             _connection: channel,
             _place: place,
         };

@@ -18,7 +18,8 @@ use tonic::{Status, Streaming};
 use super::rules::{ReplyPart, ReplyRules};
 use super::upload::CancelOnDrop;
 use super::{CHUNK_BYTES, ServeHttpError};
-use crate::hooks::limits::Place;
+use crate::api::framing::Share;
+use crate::hooks::limits::{Gathering, Place};
 
 /// A plugin that has completed its reply has this long to end the stream by itself.
 const LINGER: Duration = Duration::from_secs(1);
@@ -42,7 +43,8 @@ impl ServeHttpReply {
     ) -> Result<Self, ServeHttpError> {
         match ReplyRules::begin(method, first) {
             Ok((status, headers, rules)) => {
-                let mut body = ReplyBody { open: Some(open), rest: Bytes::new(), rules };
+                let mut body =
+                    ReplyBody { open: Some(open), rest: Bytes::new(), rules, last: None };
                 body.finish_if_ended();
                 Ok(Self { status, headers, body })
             }
@@ -70,6 +72,8 @@ pub struct ReplyBody {
     /// Of a part that is given away as frames.
     rest: Bytes,
     rules: ReplyRules,
+    /// What is left of a reply that has ended, among all that is under way.
+    last: Option<Share>,
 }
 
 /// A stream that is open.
@@ -79,6 +83,7 @@ pub(super) struct Open {
     pub(super) stopping: CancellationToken,
     /// The plugin's process is gone: what has not come will not come.
     pub(super) end: Pin<Box<dyn Future<Output = Status> + Send + Sync>>,
+    pub(super) gathering: Gathering,
     /// Perhaps the stream's own: it lasts as long as the stream.
     pub(super) _connection: Channel,
     pub(super) _place: Place,
@@ -143,6 +148,7 @@ impl ReplyBody {
         if self.rules.is_ended()
             && let Some(open) = self.open.take()
         {
+            self.last = Some(open.gathering.hand_over());
             finish(open);
         }
     }
@@ -157,7 +163,8 @@ fn finish(open: Open) {
 }
 
 async fn linger(open: Open) {
-    let Open { mut stream, cancel: _cancel, stopping, end: _, _connection, _place } = open;
+    let Open { mut stream, cancel: _cancel, stopping, end: _, gathering: _, _connection, _place } =
+        open;
     let ended = async {
         while let Ok(Some(message)) = stream.message().await {
             tracing::debug!(bytes = message.body_chunk.len(), "a message after a reply's end");
