@@ -510,7 +510,7 @@ on:
             let limits = HookLimits { ping_interval, ping_timeout, ..Default::default() };
             let launch = plugin.builder().timeouts(quick_stop()).hook_limits(limits);
             let supervisor = soon(launch.launch()).await.unwrap();
-            let hooks = supervisor.hooks();
+            let hooks = supervisor.hooks().clone();
             let init = plugin_proto::v1::ServeHttpRequestInit {
                 method: "GET".into(),
                 url: "/".into(),
