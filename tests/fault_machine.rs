@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::{Plugin, again, alive, children, is_again, passes_again, quick_stop, soon, until};
 use plugin_conformance::api::ApiServer;
-use plugin_conformance::hooks::{Cause, HealthError, HookError, HookLimits, Hooks};
+use plugin_conformance::hooks::{Cause, HealthError, HookError, Hooks};
 use plugin_conformance::host::TraceEvent;
 use plugin_conformance::http_front::{FindHooks, HttpFront};
 use plugin_conformance::supervisor::{EventKind, Timeouts};
@@ -477,61 +477,4 @@ async fn half_open_peers_of_the_api_do_not_hold_a_stop() {
     let stop = soon(server.stop(drain)).await;
     assert!(start.elapsed() < drain + Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!((stop.stuck, server.tasks()), (0, 0));
-}
-
-/// HTTP under way behind a connection that says nothing any more ends with the plugin's process, or by
-/// a ping while that lives.
-#[tokio::test]
-async fn http_behind_a_dead_connection_ends() {
-    for pinged in [false, true] {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let plugin = Plugin::new(
-            "far",
-            &format!(
-                "life:
-  - serve: {{hooks: [ServeHTTP], network: unix}}
-  - handshake: \"1|1|tcp|127.0.0.1:{port}|grpc\"
-  - wait
-on:
-  ServeHTTP: [hang]
-"
-            ),
-        );
-        let (connected, open) = watch::channel(true);
-        let relay = async {
-            relay(listener, plugin.dir(), open).await;
-        };
-        let life = async {
-            let (ping_interval, ping_timeout) = match pinged {
-                true => (Duration::from_millis(200), Duration::from_millis(300)),
-                false => (Duration::from_secs(600), Duration::from_secs(600)),
-            };
-            let limits = HookLimits { ping_interval, ping_timeout, ..Default::default() };
-            let launch = plugin.builder().timeouts(quick_stop()).hook_limits(limits);
-            let supervisor = soon(launch.launch()).await.unwrap();
-            let hooks = supervisor.hooks().clone();
-            let init = plugin_proto::v1::ServeHttpRequestInit {
-                method: "GET".into(),
-                url: "/".into(),
-                content_length: -1,
-                ..Default::default()
-            };
-            let empty = http_body_util::Empty::<bytes::Bytes>::new();
-            let request =
-                tokio::spawn(async move { hooks.serve_http(init, empty).await.map(drop) });
-            plugin.report_where(|report| report.hooks.iter().any(|hook| hook == "ServeHTTP")).await;
-            connected.send_replace(false);
-            if !pinged {
-                soon(supervisor.shutdown()).await;
-            }
-            let error = soon(request).await.unwrap().unwrap_err();
-            assert_eq!(error.http_status().as_u16(), 502, "{error}");
-            soon(supervisor.shutdown()).await;
-        };
-        tokio::select! {
-            () = relay => unreachable!("the listener stays"),
-            () = life => {}
-        }
-    }
 }
