@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plugin_conformance::conformance::DEFAULT_VERSION;
+use plugin_conformance::api::DEFAULT_VERSION;
 use plugin_conformance::host::HookLine;
 
 /// The conformance gate for the boundary between the Mattermost server and its Python plugins.

@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use plugin_conformance::api::GeneratedApi;
 use plugin_conformance::api::mock::MockFile;
 use plugin_conformance::api::{ApiServer, Dialect, Listen};
-use plugin_conformance::conformance::GeneratedApi;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{DialectArgument, ServeArguments};

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::check::{Check, Status};
 use super::gate::{Gate, GateError};
-use super::generated::GeneratedApi;
 use super::rpcs::Sweep;
+use crate::api::GeneratedApi;
 use crate::api::{Outcome, RecordedCall};
 use crate::embedded::{KvApi, KvStore};
 

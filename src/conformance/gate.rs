@@ -12,13 +12,13 @@ use tempfile::TempDir;
 
 use super::bundle::{Bundle, BundleError, Interpreter};
 use super::check::Check;
-use super::generated::{DEFAULT_VERSION, GeneratedApi};
 use super::hooks::HookSweep;
 use super::report::RunReport;
 use super::rpcs::{Sweep, exercised};
 use super::scenarios::{SCENARIOS, Scenario};
 use super::subject::{KitSupervisor, Observation, Offer, Story, Subject};
 use crate::api::{ApiServer, ApiServerBuilder, RecordedCall, Recorder};
+use crate::api::{DEFAULT_VERSION, GeneratedApi};
 use crate::hooks::HookLayer;
 
 /// Launches that run at the same time. Most of them wait for a deadline.

@@ -11,10 +11,10 @@ use plugin_proto::{METHODS, Service};
 
 use super::check::{Check, Verdict};
 use super::gate::{Gate, GateError};
-use super::generated::{DEFAULT_VERSION, GeneratedApi};
 use super::report::RunReport;
 use crate::api::mock::MockFile;
 use crate::api::{ApiServer, Outcome, RecordedCall, Recorder};
+use crate::api::{DEFAULT_VERSION, GeneratedApi};
 use crate::supervisor::lifecycle::Ending;
 use crate::supervisor::{
     Ended, EventKind, EventLog, ExitStatus, LaunchError, LaunchFailure, Supervisor, Timeouts,

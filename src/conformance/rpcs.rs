@@ -6,8 +6,8 @@ use fake_interpreters::sample;
 use plugin_proto::{Method, Service};
 
 use super::check::{Check, Verdict};
-use super::generated::DEFAULT_VERSION;
 use super::subject::Observation;
+use crate::api::DEFAULT_VERSION;
 use crate::api::RecordedCall;
 
 /// What the plugin's calls are answered.

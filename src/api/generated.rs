@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use fake_interpreters::sample;
 use plugin_proto::prost::Message;
-use plugin_proto::{Method, v1};
+use plugin_proto::{Method, sample, v1};
 
-use crate::api::{AppError, Dynamic, DynamicApi, PluginApi};
+use super::app_error::AppError;
+use super::dynamic::{Dynamic, DynamicApi};
+use super::plugin_api::PluginApi;
 
 /// What `GetServerVersion` says unless told otherwise.
 pub const DEFAULT_VERSION: &str = "11.2.0";
