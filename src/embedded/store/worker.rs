@@ -30,8 +30,9 @@ impl Workers {
         lock: Option<File>,
     ) -> Result<Self, StoreError> {
         let (running, ended) = watch::channel(());
-        // The file is locked until the last connection is closed.
-        let running = Arc::new((running, lock));
+        // The file is locked until the last connection is closed, and unlocked before that is told:
+        // the fields of a tuple are dropped in their order.
+        let running = Arc::new((lock, running));
         let (write, writes) = unbounded();
         let (read, reads) = unbounded();
         spawn(name, "writer", writer, writes, &running)?;
