@@ -29,7 +29,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
         DialectArgument::GoServer => Dialect::GoServer,
         DialectArgument::Embedded => Dialect::Embedded,
     };
-    // Before the address is told: whoever reads it may send the signal at once.
+    // Before the address is printed: whoever reads it may send the signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = ApiServer::builder(api)

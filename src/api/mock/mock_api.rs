@@ -20,7 +20,7 @@ use crate::api::DEFAULT_VERSION;
 use crate::api::plugin_api::{Failure, handler};
 use crate::api::{AppError, Dynamic, DynamicApi, PluginApi};
 
-/// A `PluginAPI` that answers as it is told, and tells what it was asked.
+/// A `PluginAPI` with configured answers, which records what it was asked.
 ///
 /// # Which mock answers
 ///
