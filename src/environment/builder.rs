@@ -107,7 +107,7 @@ impl EnvironmentBuilder {
     }
 
     /// Where installed plugins are unpacked, one folder an id. It is made if it is missing; by
-    /// default a temporary folder that ends with the environment.
+    /// default a temporary folder, made with the first installation, that ends with the environment.
     #[must_use]
     pub fn plugins_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.plugins_dir = Some(folder.into());
@@ -132,7 +132,7 @@ impl EnvironmentBuilder {
     /// Makes the environment, without any plugin.
     ///
     /// # Errors
-    /// [`EnvironmentError::Io`]: the folder for installed plugins is not to be had.
+    /// [`EnvironmentError::Io`]: the [`plugins_dir`](Self::plugins_dir) is not to be had.
     pub fn build(self) -> Result<Environment, EnvironmentError> {
         Ok(Environment { room: Arc::new(Room::new(self)?) })
     }

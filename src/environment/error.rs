@@ -116,6 +116,7 @@ impl EnvironmentError {
             Self::ServerTooOld { .. } | Self::BadVersion { .. } => {
                 ("app.plugin.invalid_version.app_error", 400)
             }
+            Self::Unpack(UnpackError::Cancelled) => ("app.plugin.disabled.app_error", 503),
             Self::Unpack(error) if error.is_ours() => ("app.plugin.filesystem.app_error", 500),
             Self::Unpack(_) => ("app.plugin.extract.app_error", 400),
             Self::FolderTaken { .. } | Self::Io { .. } => ("app.plugin.filesystem.app_error", 500),

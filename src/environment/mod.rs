@@ -26,7 +26,7 @@ use tokio::sync::watch;
 pub use builder::EnvironmentBuilder;
 pub use error::EnvironmentError;
 pub use info::PluginInfo;
-pub use install::{UnpackError, UnpackLimits};
+pub use install::{PathProblem, UnpackError, UnpackLimits};
 pub use keeper::{Keeper, KeeperOptions, PluginState};
 pub use plugin_http::{AskHttp, AskHttpError, HttpReply};
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::entry::Entry;
 use super::super::room::Room;
 use super::super::{EnvironmentError, PluginInfo};
-use super::Unpacked;
+use super::{Unpacked, clear};
 use crate::environment::PluginState;
 
 /// Puts the bundle in its place and lists the plugin. See
@@ -17,19 +17,16 @@ pub(in super::super) async fn place(
     unpacked: Unpacked,
     replace: bool,
 ) -> Result<PluginInfo, EnvironmentError> {
-    if room.plugins.is_closed() {
-        return Err(EnvironmentError::ShuttingDown);
-    }
     let Unpacked { info, root, staging } = unpacked;
     let placed = match room.plugins.find(info.id()) {
+        _ if room.plugins.is_closed() => Err(EnvironmentError::ShuttingDown),
         Err(_) => add(room, &info, &root).await,
         Ok(_) if !replace => {
             Err(EnvironmentError::AlreadyInstalled { plugin_id: info.id().to_owned() })
         }
         Ok(_) => swap(room, &info, &root, &staging.path().join("old")).await,
     };
-    // What is left in there may be a whole bundle.
-    let _ = tokio::task::spawn_blocking(move || drop(staging)).await;
+    clear(staging).await;
     placed.map(|()| info)
 }
 
@@ -38,8 +35,7 @@ async fn add(room: &Arc<Room>, info: &PluginInfo, root: &Path) -> Result<(), Env
     rename_to_free(root, &info.bundle).await?;
     let added = room.plugins.add(Arc::new(room.entry(info.clone(), true)));
     if added.is_err() {
-        let removed = tokio::fs::remove_dir_all(&info.bundle).await;
-        removed.map_err(EnvironmentError::io(&info.bundle))?;
+        room.remove_folder(&info.bundle).await?;
     }
     added
 }
