@@ -124,6 +124,16 @@ impl EnvironmentError {
             Self::ShuttingDown => ("app.plugin.disabled.app_error", 503),
             Self::Lost { .. } => ("app.plugin.internal.app_error", 500),
         };
-        AppError::new(id, status).message(self.to_string()).at(rpc)
+        let message = match &self {
+            // What a plugin writes and answers is not for other plugins.
+            Self::Launch(error) => {
+                format!(
+                    "the plugin {} cannot be started: the server's log says why",
+                    error.plugin_id
+                )
+            }
+            _ => self.to_string(),
+        };
+        AppError::new(id, status).message(message).at(rpc)
     }
 }

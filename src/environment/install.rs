@@ -1,7 +1,6 @@
 //! Plugins that come as an archive.
 
 mod error;
-mod folder;
 mod limits;
 mod links;
 mod maker;
@@ -19,12 +18,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 pub use error::{PathProblem, UnpackError};
-pub(super) use folder::PluginsFolder;
 pub use limits::UnpackLimits;
 pub(super) use place::place;
-pub(super) use staging::remove as remove_folder;
 
-use super::room::Room;
+use super::inner::Inner;
 use super::{EnvironmentError, PluginInfo};
 use staging::Staging;
 
@@ -45,20 +42,23 @@ pub(super) struct Unpacked {
 
 /// Unpacks a bundle and puts it in its place.
 pub(super) async fn install(
-    room: &Arc<Room>,
+    inner: &Arc<Inner>,
     archive: Bytes,
     replace: bool,
 ) -> Result<PluginInfo, EnvironmentError> {
-    let unpacked = unpack(room, archive).await?;
-    place(room, unpacked, replace).await
+    let unpacked = unpack(inner, archive).await?;
+    place(inner, unpacked, replace).await
 }
 
 /// Unpacks a bundle beside its place and checks its manifest. A shutdown cancels it, and so does
 /// whoever drops it.
-pub(super) async fn unpack(room: &Arc<Room>, archive: Bytes) -> Result<Unpacked, EnvironmentError> {
-    let cancel = room.closing.child_token();
+pub(super) async fn unpack(
+    inner: &Arc<Inner>,
+    archive: Bytes,
+) -> Result<Unpacked, EnvironmentError> {
+    let cancel = inner.closing.child_token();
     let _dropped = cancel.clone().drop_guard();
-    let (folder, limits) = (Arc::clone(&room.folder), room.settings.unpack);
+    let (folder, limits) = (Arc::clone(&inner.folder), inner.settings.unpack);
     let unpacking = {
         let cancel = cancel.clone();
         tokio::task::spawn_blocking(move || {
@@ -87,7 +87,7 @@ pub(super) async fn unpack(room: &Arc<Room>, archive: Bytes) -> Result<Unpacked,
         }
         unpacked => unpacked?,
     };
-    let mut info = match room.read(&root).await {
+    let mut info = match inner.read(&root).await {
         Ok(info) => info,
         Err(error) => {
             clear(staging).await;

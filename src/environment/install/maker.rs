@@ -12,9 +12,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, mkdirat, openat, symlinkat};
 use rustix::io::Errno;
 
-/// A folder, and nothing that a link leads to.
-pub(super) const FOLDER: OFlags =
-    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+use crate::environment::remove_folder::FOLDER;
 
 /// Makes things below one folder. Paths are relative to it, without `..`.
 pub(super) struct Maker {

@@ -7,20 +7,26 @@ use std::sync::{Arc, Weak};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::builder::EnvironmentBuilder;
 use super::entry::Entry;
-use super::install::PluginsFolder;
+use super::plugins_folder::PluginsFolder;
 use super::registry::Registry;
-use super::{EnvironmentError, PluginInfo, install, plugin_calls, version};
-use crate::environment::Keeper;
+use super::remove_folder::remove_folder;
+use super::settings::Settings;
+use super::{EnvironmentError, Keeper, PluginInfo, version};
+use crate::api::{Overlay, PluginApi};
 use crate::supervisor::{EventLog, Manifest, Supervisor};
+
+/// Puts the environment's own answers in front of a plugin's API. The environment is held weakly:
+/// its plugins' APIs do not keep it alive.
+pub(super) type OwnAnswers = fn(Arc<dyn PluginApi>, &PluginInfo, Weak<Inner>) -> Overlay;
 
 /// What every clone of an environment shares.
 ///
 /// Whatever starts or stops a plugin runs in a task of its own: a caller that goes away, as a plugin
 /// does that stops itself, leaves no work half done.
-pub(super) struct Room {
-    pub(super) settings: EnvironmentBuilder,
+pub(super) struct Inner {
+    pub(super) settings: Settings,
+    own_answers: OwnAnswers,
     pub(super) plugins: Registry,
     /// Where installed plugins are.
     pub(super) folder: Arc<PluginsFolder>,
@@ -29,11 +35,15 @@ pub(super) struct Room {
     tasks: TaskTracker,
 }
 
-impl Room {
-    pub(super) fn new(settings: EnvironmentBuilder) -> Result<Self, EnvironmentError> {
+impl Inner {
+    pub(super) fn new(
+        settings: Settings,
+        own_answers: OwnAnswers,
+    ) -> Result<Self, EnvironmentError> {
         let folder = PluginsFolder::new(settings.plugins_dir.clone())?;
         Ok(Self {
             settings,
+            own_answers,
             plugins: Registry::default(),
             folder: Arc::new(folder),
             closing: CancellationToken::new(),
@@ -88,10 +98,10 @@ impl Room {
             .events(&events)
             .log(Arc::clone(&self.settings.log));
         if let Some(api) = self.settings.api.clone() {
-            let (server, info, room) =
-                (Arc::clone(&self.settings.server), info.clone(), Arc::downgrade(self));
+            let (server, own_answers) = (Arc::clone(&self.settings.server), self.own_answers);
+            let (info, inner) = (info.clone(), Arc::downgrade(self));
             launch = launch.api_server(move || {
-                let own = plugin_calls::over(api(&info), &info, Weak::clone(&room));
+                let own = own_answers(api(&info), &info, Weak::clone(&inner));
                 server(&info, Arc::new(own))
             });
         }
@@ -102,6 +112,11 @@ impl Room {
             installed,
             turn: Arc::default(),
         }
+    }
+
+    /// Tells of a plugin that is in the registry from now on and has not been started.
+    pub(super) fn has_come(&self, entry: &Entry) {
+        (self.settings.comes)(&entry.info, &entry.events, entry.keeper.states());
     }
 
     pub(super) async fn remove(&self, plugin_id: &str) -> Result<(), EnvironmentError> {
@@ -115,7 +130,7 @@ impl Room {
     /// Deletes a folder that the environment installed, with whatever the plugin has put there.
     pub(super) async fn remove_folder(&self, folder: &Path) -> Result<(), EnvironmentError> {
         let path = folder.to_owned();
-        let removed = tokio::task::spawn_blocking(move || install::remove_folder(&path)).await;
+        let removed = tokio::task::spawn_blocking(move || remove_folder(&path)).await;
         let removed =
             removed.map_err(|error| EnvironmentError::Lost { reason: error.to_string() })?;
         removed.map_err(EnvironmentError::io(folder))

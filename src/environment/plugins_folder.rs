@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
-use super::super::EnvironmentError;
-use super::staging::remove;
+use super::EnvironmentError;
+use super::remove_folder::remove_folder;
 
 /// The folder that was asked for, else a temporary one, made when it is needed first.
 #[derive(Debug)]
-pub(in super::super) struct PluginsFolder {
+pub(super) struct PluginsFolder {
     /// Absolute.
     made: Mutex<Option<PathBuf>>,
     temporary: bool,
@@ -16,7 +16,7 @@ pub(in super::super) struct PluginsFolder {
 
 impl PluginsFolder {
     /// Makes the folder `wanted` if it is missing.
-    pub(in super::super) fn new(wanted: Option<PathBuf>) -> Result<Self, EnvironmentError> {
+    pub(super) fn new(wanted: Option<PathBuf>) -> Result<Self, EnvironmentError> {
         let Some(folder) = wanted else {
             return Ok(Self { made: Mutex::default(), temporary: true });
         };
@@ -46,7 +46,7 @@ impl Drop for PluginsFolder {
     fn drop(&mut self) {
         let made = self.made.get_mut().unwrap_or_else(PoisonError::into_inner);
         if let Some(folder) = made.as_deref().filter(|_| self.temporary)
-            && let Err(error) = remove(folder)
+            && let Err(error) = remove_folder(folder)
         {
             let folder = folder.display();
             tracing::error!(%error, %folder, "the folder of installed plugins is not removed");
