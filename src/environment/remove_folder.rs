@@ -133,7 +133,7 @@ mod tests {
         }
         remove_folder(&path).unwrap();
         let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|it| it.unwrap().path()).collect();
-        assert_eq!(left, [theirs.clone()]);
+        assert_eq!(left, std::slice::from_ref(&theirs));
         assert_eq!(fs::read(theirs.join("file")).unwrap(), b"theirs");
     }
 
