@@ -67,7 +67,9 @@ impl Environment {
     /// the environment is shutting down.
     pub async fn add(&self, bundle: impl AsRef<Path>) -> Result<PluginInfo, EnvironmentError> {
         let info = self.inner.read(bundle.as_ref()).await?;
-        self.inner.plugins.add(Arc::new(self.inner.entry(info.clone(), false)))?;
+        let entry = Arc::new(self.inner.entry(info.clone(), false));
+        self.inner.plugins.add(Arc::clone(&entry))?;
+        self.inner.has_come(&entry);
         Ok(info)
     }
 
