@@ -46,7 +46,11 @@ impl Scenario {
         });
         let script = arguments.iter().skip(1).find(|it| !it.to_string_lossy().starts_with('-'));
         let by_script = script.and_then(|script| Path::new(script).parent().map(Path::to_owned));
-        let by_script = by_script.map(|dir| Path::new(".").join(dir));
+        // The script may be in a folder of the bundle.
+        let by_script = by_script.into_iter().flat_map(|dir| {
+            let dir = Path::new(".").join(dir);
+            [dir.join(".."), dir].into_iter().rev()
+        });
         let mut found = by_program.into_iter().chain(by_script);
         let dir = found.find(|dir| dir.join(MARK).is_file())?;
         Some(Self { dir: std::path::absolute(&dir).unwrap_or(dir) })

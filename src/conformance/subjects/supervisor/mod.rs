@@ -113,7 +113,7 @@ impl Scenario {
         Ok(bundle)
     }
 
-    fn checks(&self) -> Vec<&'static Check> {
+    pub(super) fn checks(&self) -> Vec<&'static Check> {
         let of = catalogue::of(SubjectKind::Supervisor);
         let made = |check: &&Check| match self.id {
             EVERY_RPC => check.id.starts_with("supervisor.rpc."),

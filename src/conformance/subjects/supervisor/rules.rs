@@ -414,7 +414,7 @@ pub(super) fn inherited_target(seen: &Launched) -> Verdict {
 }
 
 pub(super) fn nested_script(seen: &Launched) -> Verdict {
-    let report = seen.report().ok_or("the plugin was not started")?;
+    let report = report(seen)?;
     let expected = clean(&seen.bundle.join("server/plugin.py"));
     let found = script(report).map(|path| clean(&path));
     // Of a supervisor whose working directory is wrong a relative path leads elsewhere.
@@ -506,6 +506,9 @@ pub(super) fn second_stop(seen: &Launched) -> Verdict {
 /// The answer of one RPC, as the plugin saw it.
 pub(super) fn rpc(rpc: &str, seen: &Launched) -> Verdict {
     let report = with_api(seen)?;
+    if !seen.asked("OnActivate") {
+        return unseen("OnActivate was not called, after which the plugin calls every RPC");
+    }
     let Some(call) = report.calls.iter().find(|call| call.rpc == rpc) else {
         return Err("the plugin's call came to no end".into());
     };

@@ -393,7 +393,8 @@ pub static SCENARIOS: &[Scenario] = &[
     active(
         "every-rpc",
         "the plugin calls every RPC of PluginAPI",
-        "life: [{serve: {hooks: [OnActivate, OnDeactivate]}}, handshake, {every_rpc: {expect: generated}}, wait]\n",
+        "life: [{serve: {hooks: [OnActivate, OnDeactivate]}}, handshake, wait]\n\
+         on: {after_activate: [{every_rpc: {expect: generated}}]}\n",
         &[],
     ),
 ];
@@ -402,5 +403,22 @@ impl Scenario {
     const fn special(mut self, special: Special) -> Self {
         self.special = special;
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::super::catalogue::{self, SubjectKind};
+    use super::*;
+
+    #[test]
+    fn every_check_belongs_to_one_scenario_and_every_rule_is_in_the_catalogue() {
+        for check in catalogue::of(SubjectKind::Supervisor) {
+            let made = SCENARIOS.iter().filter(|scenario| scenario.checks().contains(&check));
+            assert_eq!(made.count(), 1, "{}", check.id);
+        }
+        for (id, _) in SCENARIOS.iter().flat_map(|scenario| scenario.rules) {
+            assert_eq!(catalogue::find(id).unwrap().subject, SubjectKind::Supervisor);
+        }
     }
 }
