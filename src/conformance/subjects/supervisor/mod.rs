@@ -20,7 +20,7 @@ use plugin_proto::names::suggestion;
 use serde::{Deserialize, Serialize};
 
 pub use command::StopBy;
-pub use scenarios::{SCENARIOS, Scenario, Special, Until};
+pub use scenarios::{Rule, SCENARIOS, Scenario, Special, Until};
 
 use super::super::catalogue::{self, Check, SubjectKind, Verdict};
 use super::super::evidence::Launched;

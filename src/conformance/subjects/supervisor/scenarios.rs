@@ -6,6 +6,9 @@ use super::super::super::catalogue::Verdict;
 use super::super::super::evidence::Launched;
 use super::rules as is;
 
+/// A check's id, and what its rule says of the evidence.
+pub type Rule = (&'static str, fn(&Launched) -> Verdict);
+
 /// One launch of one bundle.
 #[derive(Debug)]
 pub struct Scenario {
@@ -22,7 +25,7 @@ pub struct Scenario {
     /// What is special about it.
     pub special: Special,
     /// The rules: a check's id, and what it says of the evidence.
-    pub rules: &'static [(&'static str, fn(&Launched) -> Verdict)],
+    pub rules: &'static [Rule],
 }
 
 /// What is awaited before the stop.
@@ -68,7 +71,7 @@ const fn active(
     id: &'static str,
     about: &'static str,
     script: &'static str,
-    rules: &'static [(&'static str, fn(&Launched) -> Verdict)],
+    rules: &'static [Rule],
 ) -> Scenario {
     Scenario { id, about, script, until: Until::Active, stop: 15, special: Special::None, rules }
 }
@@ -77,7 +80,7 @@ const fn refused(
     id: &'static str,
     about: &'static str,
     script: &'static str,
-    rules: &'static [(&'static str, fn(&Launched) -> Verdict)],
+    rules: &'static [Rule],
 ) -> Scenario {
     Scenario { until: Until::GivenUp(15), ..active(id, about, script, rules) }
 }
