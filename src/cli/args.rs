@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plugin_conformance::conformance::DEFAULT_VERSION;
+use plugin_conformance::api::DEFAULT_VERSION;
+use plugin_conformance::conformance::SubjectKind;
+use plugin_conformance::conformance::runner::{DEFAULT_JOBS, Filter};
 use plugin_conformance::host::HookLine;
+use plugin_proto::names::suggestion;
 
 /// The conformance gate for the boundary between the Mattermost server and its Python plugins.
 ///
@@ -25,6 +28,9 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Check(CheckArguments),
+    Judge(JudgeArguments),
+    List(ListArguments),
+    Explain(ExplainArguments),
     Bundle(BundleArguments),
     Serve(ServeArguments),
     Run(RunArguments),
@@ -49,9 +55,32 @@ pub(crate) struct CheckArguments {
     pub(crate) results: ResultArguments,
 }
 
-/// What becomes of the checks.
+/// Which checks are made, and what becomes of them.
 #[derive(Debug, Args)]
 pub(crate) struct ResultArguments {
+    /// Make only the checks of these ids; `*` stands for any characters, `!` leaves out
+    ///
+    /// Separated by commas: `launch.*,stop.sigterm,!launch.unix-socket`. `plugin-conformance list`
+    /// prints all ids.
+    #[arg(long, value_name = "PATTERN", value_parser = filter, allow_hyphen_values = true)]
+    pub(crate) filter: Option<Filter>,
+
+    /// How many cases run at the same time
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_JOBS as u64, value_parser = clap::value_parser!(u64).range(1..=64))]
+    pub(crate) jobs: u64,
+
+    /// End the run at the first check that fails it
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+
+    /// The seed of everything random; one that is not 0 also runs the cases in another order
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// Let broken recommendations fail the run, too
+    #[arg(long)]
+    pub(crate) strict: bool,
+
     /// Write the result to FILE as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -59,14 +88,107 @@ pub(crate) struct ResultArguments {
     /// Checks that FILE lists may fail, and must
     ///
     /// A line has a check's id, or a pattern with *, and the reason: `rpc.GetUser.answer  # MM-1`.
-    /// Lines whose checks pass, and lines that name no check, fail the run.
+    /// A line whose checks pass, or that names no check of any subject, fails the run.
     #[arg(long, value_name = "FILE")]
     pub(crate) known_failures: Option<PathBuf>,
+}
+
+fn filter(text: &str) -> Result<Filter, String> {
+    Filter::parse(text).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckWhat {
     Plugin(PluginArguments),
+    Supervisor(SupervisorArguments),
+}
+
+/// Check a supervisor that somebody else wrote.
+///
+/// CMD is any program that launches the plugin in the folder {bundle}, keeps it running, and stops it
+/// and ends when it gets SIGTERM. It is run some forty times, each time on another bundle whose
+/// interpreter is a fake one, and is looked at from outside: what the plugin saw, how the program
+/// ended, which processes and ports outlive it. What cannot be seen is "not observable", never passed.
+/// docs/check-supervisor.md is a page on how to write such a program.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  plugin-conformance check supervisor -- ./my-host {bundle}\n  \
+    plugin-conformance check supervisor --filter 'supervisor.handshake-*' -- python3 host.py --plugin {bundle}"
+)]
+pub(crate) struct SupervisorArguments {
+    #[command(flatten)]
+    pub(crate) results: ResultArguments,
+
+    #[command(flatten)]
+    pub(crate) expected: ExpectedArguments,
+
+    /// How the program is asked to stop
+    #[arg(long, value_enum, default_value_t = StopArgument::Sigterm)]
+    pub(crate) stop: StopArgument,
+
+    /// The program and its arguments; {bundle} stands for the bundle, and is appended if missing
+    #[arg(value_name = "CMD", required = true, last = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// What is expected of somebody else's supervisor.
+#[derive(Debug, Args)]
+pub(crate) struct ExpectedArguments {
+    /// What GetServerVersion must answer; any version is right if not given
+    #[arg(long, value_name = "V")]
+    pub(crate) server_version: Option<String>,
+
+    /// Multiply all time limits by X, for a slow machine
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = patience)]
+    pub(crate) patience: f64,
+
+    /// What the API must answer; `generated`: the same as `serve`
+    #[arg(long, value_enum, default_value_t = AnswersArgument::Any)]
+    pub(crate) expect_answers: AnswersArgument,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StopArgument {
+    /// SIGTERM to the program
+    Sigterm,
+    /// SIGINT to the program
+    Sigint,
+    /// The end of its standard input
+    Stdin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AnswersArgument {
+    /// Whatever it answers
+    Any,
+    /// The generated messages that `serve` answers
+    Generated,
+}
+
+fn patience(text: &str) -> Result<f64, String> {
+    let remedy = "give a number from 0.1 to 100, for example 2.5";
+    let number: f64 = text.parse().map_err(|_| remedy.to_owned())?;
+    if (0.1..=100.0).contains(&number) { Ok(number) } else { Err(remedy.to_owned()) }
+}
+
+/// Judge bundles of scenarios that a harness of your own launched and stopped.
+///
+/// `bundle --scenario ID --out DIR` writes one. Launch it with your supervisor, wait as its
+/// scenario.json says, stop it, and judge what it left. The rules are those of `check supervisor`;
+/// what only the one who ran the supervisor can see is "not observable".
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugin-conformance bundle --scenario lifecycle --out \
+    bundles/lifecycle\n  ./my-harness bundles/lifecycle\n  plugin-conformance judge bundles")]
+pub(crate) struct JudgeArguments {
+    /// The bundles, or folders that hold them
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) dirs: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) results: ResultArguments,
+
+    #[command(flatten)]
+    pub(crate) expected: ExpectedArguments,
 }
 
 /// Check a plugin's bundle.
@@ -98,11 +220,45 @@ pub(crate) struct PluginArguments {
     pub(crate) mocks: Option<PathBuf>,
 }
 
+/// List the checks.
+///
+/// A line per check: its id, its level and the rule. `explain ID` tells the rest of one.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugin-conformance list --subject supervisor\n  \
+    plugin-conformance list --json | jq -r '.[].id'")]
+pub(crate) struct ListArguments {
+    /// Only the checks of this subject
+    #[arg(long, value_name = "SUBJECT", value_parser = subject)]
+    pub(crate) subject: Option<SubjectKind>,
+
+    /// Print them as JSON, with all that `explain` tells
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn subject(text: &str) -> Result<SubjectKind, String> {
+    let found = SubjectKind::ALL.into_iter().find(|kind| kind.to_string() == text);
+    found.ok_or_else(|| {
+        let all = SubjectKind::ALL.map(|kind| kind.to_string());
+        let near = suggestion(text, all.iter().map(String::as_str));
+        format!("there is no such subject{near}; give one of {}", all.join(", "))
+    })
+}
+
+/// Explain a check: what goes wrong where it is broken, where the rule comes from, how to mend it.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugin-conformance explain launch.api-first")]
+pub(crate) struct ExplainArguments {
+    /// The check's id
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+}
+
 /// Write a bundle that any supervisor can launch.
 ///
 /// The bundle has a manifest, a script and, at venv/bin/python, a compiled fake interpreter that
 /// follows the script and writes what it saw to report.json. Without arguments, lists the
-/// interpreters.
+/// interpreters and the scenarios.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  plugin-conformance bundle\n  plugin-conformance bundle --interpreter \
@@ -110,11 +266,15 @@ pub(crate) struct PluginArguments {
 )]
 pub(crate) struct BundleArguments {
     /// The interpreter's name, from the list
-    #[arg(long, value_name = "NAME", requires = "out")]
+    #[arg(long, value_name = "NAME", requires = "out", conflicts_with = "scenario")]
     pub(crate) interpreter: Option<String>,
 
+    /// A scenario of `check supervisor`, from the list; `judge` reads what is left of it
+    #[arg(long, value_name = "ID", requires = "out")]
+    pub(crate) scenario: Option<String>,
+
     /// The folder to write: new, or empty
-    #[arg(long, value_name = "DIR", requires = "interpreter")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
 

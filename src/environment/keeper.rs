@@ -215,6 +215,14 @@ impl Keeper {
     async fn stop(&self) -> bool {
         let was_active = self.is_active();
         let Some(job) = self.job() else { return false };
+        // Visible before anything of the stop is. What the job has said last stays.
+        self.shared.state.send_if_modified(|state| {
+            let running = *state == PluginState::Running;
+            if running {
+                *state = PluginState::Stopping;
+            }
+            running
+        });
         job.leash.stop();
         self.wait_for(&job).await;
         was_active
@@ -336,7 +344,9 @@ async fn keep(
     let mut strikes = Strikes::new(options.restart);
     loop {
         let failed = failure(&plugin, options.interval);
-        let Some(failure) = leash.stopping().run_until_cancelled(failed).await else {
+        let failed = leash.stopping().run_until_cancelled(failed).await;
+        // A stop may be over before this task hears of it: its exit is no failure.
+        let Some(failure) = failed.filter(|_| !leash.is_pulled()) else {
             return shared.end(&plugin, PluginState::NotRunning, STOP_ASKED).await;
         };
         tracing::warn!(plugin_id = plugin.id(), failure, "the plugin failed");

@@ -17,10 +17,11 @@ use tonic::{Request, Status};
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
+use super::limits::{Gathering, Room};
 use super::sound::Sound;
 
-/// A hook's message may be as large as gRPC allows, as with the upstream supervisor.
-const MAX_MESSAGE_BYTES: usize = i32::MAX as usize;
+/// A hook's request may be as large as gRPC allows, as with the upstream supervisor.
+const MAX_REQUEST_BYTES: usize = i32::MAX as usize;
 
 /// The longest that `grpc-timeout` can say: eight digits, of hours.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(99_999_999 * 3600);
@@ -55,7 +56,7 @@ pub type HookLayer = Arc<dyn Fn(BoxHookService) -> BoxHookService + Send + Sync>
 
 /// The innermost service: the wire.
 #[derive(Clone)]
-pub(super) struct Wire(pub(super) Channel);
+pub(super) struct Wire(pub(super) Channel, pub(super) Room);
 
 impl Service<HookCall> for Wire {
     type Response = Bytes;
@@ -69,7 +70,7 @@ impl Service<HookCall> for Wire {
     fn call(&mut self, call: HookCall) -> Self::Future {
         let mut request = Request::new(call.request);
         request.set_timeout(call.deadline.min(LONGEST_TIMEOUT));
-        unary(self.0.clone(), call.method.path, request).boxed()
+        unary(self.0.clone(), call.method.path, request, self.1.answer()).boxed()
     }
 }
 
@@ -78,10 +79,11 @@ pub(super) async fn unary(
     channel: Channel,
     path: &'static str,
     request: Request<Bytes>,
+    gathering: Gathering,
 ) -> Result<Bytes, Status> {
-    let mut grpc = Grpc::new(Sound(channel))
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let mut grpc = Grpc::new(Sound(channel, gathering.clone()))
+        .max_decoding_message_size(gathering.limit)
+        .max_encoding_message_size(MAX_REQUEST_BYTES);
     grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
     let path = PathAndQuery::from_static(path);
     Ok(grpc.unary(request, path, RawCodec).await?.into_inner())

@@ -21,12 +21,12 @@ use super::handshake::HandshakeAddress;
 use super::leash::Leash;
 use super::lifecycle::{Action, Ending, Event, Lifecycle, Phase};
 use super::output::TailBuffer;
-use super::output::escape_control;
 use super::plan::Plan;
 use super::process::{ExitReport, ExitStatus, Process};
 use super::pump::Pumps;
 use super::schedule::{Fault, Pace};
 use crate::api::{ApiServer, ApiToken};
+use crate::escape::escape_control;
 use crate::hooks::Hooks;
 
 /// After the process exited, what is awaited of it has this long to come or to fail by itself: its
@@ -290,7 +290,7 @@ impl Driver {
         }
     }
 
-    /// Nothing is left: tells whoever waits.
+    /// Nothing is left: wakes whoever waits.
     fn finish(&mut self) {
         self.record(EventKind::Ended);
         self.tell_the_end();

@@ -423,6 +423,12 @@ mod tests {
                     Event::Reaped => world.process = false,
                     Event::ApiStopped => world.api = false,
                     Event::StopRequested | Event::KillRequested => world.stop_asked = true,
+                    // What the lost action held is released with it.
+                    Event::Panicked => match world.pending {
+                        Some(Action::Reap) => world.process = false,
+                        Some(Action::StopApi) => world.api = false,
+                        _ => {}
+                    },
                     _ => {}
                 }
                 if let Some(action) = life.step(event) {

@@ -49,4 +49,3 @@ pub use supervisor::Supervisor;
 
 pub(crate) use driver::STOP_ASKED;
 pub(crate) use leash::Leash;
-pub(crate) use output::escape_control;
