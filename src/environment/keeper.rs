@@ -216,13 +216,7 @@ impl Keeper {
         let was_active = self.is_active();
         let Some(job) = self.job() else { return false };
         // Visible before anything of the stop is. What the job has said last stays.
-        self.shared.state.send_if_modified(|state| {
-            let running = *state == PluginState::Running;
-            if running {
-                *state = PluginState::Stopping;
-            }
-            running
-        });
+        self.shared.turn(PluginState::Running, PluginState::Stopping);
         job.leash.stop();
         self.wait_for(&job).await;
         was_active
@@ -299,13 +293,29 @@ impl Shared {
         }
     }
 
+    /// One state follows another, and is told once.
+    fn turn(&self, from: PluginState, to: PluginState) {
+        turn(&self.state, from, to);
+    }
+
     /// Ends the present life; the state becomes `then` when nothing is left.
     async fn end(&self, plugin: &Supervisor, then: PluginState, why: &str) {
-        self.state.send_replace(PluginState::Stopping);
+        // Whoever has asked for the stop has said so already.
+        self.turn(PluginState::Running, PluginState::Stopping);
         plugin.shutdown_because(why).await;
         self.current.send_replace(None);
         self.state.send_replace(then);
     }
+}
+
+fn turn(states: &watch::Sender<PluginState>, from: PluginState, to: PluginState) {
+    states.send_if_modified(|state| {
+        let turns = *state == from;
+        if turns {
+            *state = to;
+        }
+        turns
+    });
 }
 
 /// The end of a launch that came to nothing, because it was stopped or its future dropped.
@@ -313,13 +323,7 @@ struct NotStarting<'a>(&'a watch::Sender<PluginState>);
 
 impl Drop for NotStarting<'_> {
     fn drop(&mut self) {
-        self.0.send_if_modified(|state| {
-            let starting = *state == PluginState::Starting;
-            if starting {
-                *state = PluginState::NotRunning;
-            }
-            starting
-        });
+        turn(self.0, PluginState::Starting, PluginState::NotRunning);
     }
 }
 
