@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 use plugin_conformance::api::{AppError, PluginApi};
 use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 
+mod configuration;
 mod kv;
 mod preferences;
 mod server;
+mod small;
 
 /// The API of one plugin.
 type Api = Arc<dyn PluginApi>;
