@@ -274,7 +274,7 @@ pub(super) static CHECKS: &[Check] = &[
         .harm("plugins that only call the API are refused")
         .source("S-28: hooks are there even if the plugin implements none")
         .remedy("call only hooks that Implemented names")
-        .needs(&["supervisor.start", "supervisor.implemented"]),
+        .needs(&["supervisor.stays", "supervisor.start", "supervisor.implemented"]),
     required("supervisor.implemented-fails", "an Implemented that fails, fails the launch")
         .harm("a plugin is called active of which nothing is known")
         .source("failure points of the Go supervisor")

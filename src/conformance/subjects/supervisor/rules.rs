@@ -325,17 +325,17 @@ pub(super) fn handshake_taken(seen: &Launched) -> Verdict {
     if !asked {
         return Err("the plugin was not taken: no hook was called".into());
     }
-    match seen.outside.as_ref().and_then(|outside| outside.gone_after) {
-        Some(after) => Err(format!("the plugin was ended after {after:.1?}").into()),
-        None => held(),
-    }
+    held()
 }
 
 pub(super) fn unclaimed_hooks(seen: &Launched) -> Verdict {
     let report = report(seen)?;
     let other: Vec<_> = report.hooks.iter().filter(|hook| *hook != "Implemented").collect();
     want(other.is_empty(), &format!("hooks were called that the plugin does not have: {other:?}"))?;
-    handshake_taken(seen)
+    match seen.outside.as_ref().and_then(|outside| outside.gone_after) {
+        Some(after) => Err(format!("the plugin was ended after {after:.1?}").into()),
+        None => handshake_taken(seen),
+    }
 }
 
 pub(super) fn implemented_given_up(seen: &Launched) -> Verdict {
