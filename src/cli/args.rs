@@ -4,6 +4,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::host_for_checks::HostArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use plugin_conformance::api::DEFAULT_VERSION;
 use plugin_conformance::conformance::SubjectKind;
@@ -36,6 +37,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     Coverage(CoverageArguments),
     Stress(StressArguments),
+    #[command(hide = true)]
+    HostForChecks(HostArguments),
 }
 
 /// Check the kit's supervisor and server, or a plugin.

@@ -258,7 +258,12 @@ pub(super) fn no_orphan(seen: &Launched) -> Verdict {
 
 /// How long the stop took, of what the plugin saw of it.
 fn came_back(seen: &Launched) -> Result<Option<&Outside>, Objection> {
-    let Some(outside) = seen.outside.as_ref() else { return Ok(None) };
+    let Some(outside) = seen.outside.as_ref() else {
+        return match seen.plugins_left.is_empty() {
+            true => Ok(None),
+            false => Err("the plugin's process still lives: its stop came to no end".into()),
+        };
+    };
     match outside.stop_took {
         Some(_) => Ok(Some(outside)),
         None if outside.ended_by_itself => Ok(Some(outside)),
@@ -466,6 +471,13 @@ pub(super) fn api_while_stopping(seen: &Launched) -> Verdict {
         true => held(),
         false => Err(Fault::differs("the call's status", &"OK", &last.code.as_str()).into()),
     }
+}
+
+pub(super) fn stops_beside_a_child(seen: &Launched) -> Verdict {
+    if seen.outside.is_none() && !seen.descendants_left.is_empty() {
+        return unseen("somebody else ran the command, which may have waited for the child");
+    }
+    stops(seen)
 }
 
 /// The command comes back, and the plugin is gone.
