@@ -63,6 +63,7 @@ pub use app_error::AppError;
 pub use async_trait::async_trait;
 pub use call::{ApiCall, BoxCallService};
 pub use callers::Callers;
+pub(crate) use channel::{embedded_failure, status_failure};
 pub use channel::{Dialect, app_error_of_status, code_of_http_status};
 pub use dynamic::{Dynamic, DynamicApi};
 pub use limits::ConnectionLimits;

@@ -28,6 +28,7 @@ pub mod saboteurs;
 mod scenarios;
 pub mod stress;
 mod subject;
+pub mod subjects;
 
 pub use bundle::{Bundle, BundleError, Interpreter};
 pub use check::{Check, Status, Verdict};

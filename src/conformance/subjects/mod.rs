@@ -1,0 +1,3 @@
+//! Who can be judged, apart from the kit.
+
+pub mod sdk;
