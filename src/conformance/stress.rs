@@ -6,6 +6,7 @@
 //! of a run is the same again.
 
 mod ask;
+mod ending;
 mod late;
 mod leaks;
 mod life;
@@ -19,9 +20,10 @@ use std::time::{Duration, Instant};
 
 use futures::future::try_join_all;
 
+pub use ending::Ending;
 pub use leaks::{Census, ENOUGH_LIVES, KEPT_PER_LIFE, memory_leak};
 pub use life::Lived;
-pub use plan::{Deed, Ending, LifePlan, Stage};
+pub use plan::{Deed, LifePlan, Stage};
 pub use role::{ROLES, Role, RoleError, ordinary};
 pub use summary::{Broken, Summary};
 

@@ -15,7 +15,7 @@ pub use error::UnpackError;
 pub use limits::UnpackLimits;
 pub(super) use place::place;
 
-use super::room::Room;
+use super::inner::Inner;
 use super::{EnvironmentError, PluginInfo};
 
 /// A bundle that is unpacked and valid, beside the place where it will be.
@@ -31,17 +31,20 @@ pub(super) struct Unpacked {
 
 /// Unpacks a bundle and puts it in its place.
 pub(super) async fn install(
-    room: &Arc<Room>,
+    inner: &Arc<Inner>,
     archive: Bytes,
     replace: bool,
 ) -> Result<PluginInfo, EnvironmentError> {
-    let unpacked = unpack(room, archive).await?;
-    place(room, unpacked, replace).await
+    let unpacked = unpack(inner, archive).await?;
+    place(inner, unpacked, replace).await
 }
 
 /// Unpacks a bundle beside its place and checks its manifest.
-pub(super) async fn unpack(room: &Arc<Room>, archive: Bytes) -> Result<Unpacked, EnvironmentError> {
-    let (folder, limits) = (room.folder.clone(), room.settings.unpack);
+pub(super) async fn unpack(
+    inner: &Arc<Inner>,
+    archive: Bytes,
+) -> Result<Unpacked, EnvironmentError> {
+    let (folder, limits) = (inner.folder.clone(), inner.settings.unpack);
     let unpacked = tokio::task::spawn_blocking(move || {
         let staging = tempfile::Builder::new().prefix(".unpack-").tempdir_in(&folder);
         let staging = staging.map_err(EnvironmentError::io(folder))?;
@@ -51,7 +54,7 @@ pub(super) async fn unpack(room: &Arc<Room>, archive: Bytes) -> Result<Unpacked,
     let unpacked = unpacked.await;
     let (root, staging) =
         unpacked.map_err(|error| EnvironmentError::Lost { reason: error.to_string() })??;
-    let mut info = room.read(&root).await?;
-    info.bundle = room.folder.join(info.id());
+    let mut info = inner.read(&root).await?;
+    info.bundle = inner.folder.join(info.id());
     Ok(Unpacked { info, root, staging })
 }

@@ -1,24 +1,12 @@
 //! The process group of one launch: signals, status, and the end.
 
 use std::io;
-use std::ops::Deref;
-use std::sync::atomic::AtomicUsize;
-use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
 use super::exit::ExitStatus;
-use super::sweep;
-
-/// The longest that dropping an [`OwnedGroup`] waits for its background thread.
-const DROP_PATIENCE: Duration = Duration::from_millis(250);
-
-/// For how long the background thread looks for what is still alive.
-const BACKGROUND_SWEEP: Duration = Duration::from_secs(30);
 
 /// A group whose leader is our child.
 ///
@@ -36,6 +24,11 @@ pub(super) struct Group {
 }
 
 impl Group {
+    /// The group of a child that leads it and that nobody else reaps.
+    pub(super) fn new(pid: Pid, marker: String, started: Option<u64>) -> Self {
+        Self { pid, marker, started, reaped: Mutex::new(false) }
+    }
+
     pub(super) fn pid(&self) -> Pid {
         self.pid
     }
@@ -86,7 +79,7 @@ impl Group {
     }
 
     /// Reaps the leader if it is dead; whether it is gone.
-    fn try_reap(&self) -> bool {
+    pub(super) fn try_reap(&self) -> bool {
         let mut reaped = self.lock();
         if !*reaped {
             *reaped = !matches!(self.ask(WaitIdOptions::empty()), Asked::Alive);
@@ -95,7 +88,7 @@ impl Group {
     }
 
     /// Blocks until the leader is dead, which may be for ever. Does not reap it.
-    fn wait(&self) {
+    pub(super) fn wait(&self) {
         let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         while let Err(Errno::INTR) = waitid(WaitId::Pid(self.pid), options) {}
     }
@@ -110,7 +103,7 @@ impl Group {
         }
     }
 
-    fn is_reaped(&self) -> bool {
+    pub(super) fn is_reaped(&self) -> bool {
         *self.lock()
     }
 
@@ -132,85 +125,4 @@ fn state(status: &WaitIdStatus) -> ExitStatus {
         (None, Some(signal)) => ExitStatus::Signal(signal),
         (None, None) => ExitStatus::Unknown,
     }
-}
-
-/// The one owner of a [`Group`]: when it goes, so does the group.
-#[derive(Debug)]
-pub(super) struct OwnedGroup {
-    group: Arc<Group>,
-    /// The background thread has it.
-    abandoned: bool,
-}
-
-impl OwnedGroup {
-    /// Takes over a child that leads its own group and that nobody else reaps.
-    pub(super) fn new(child: &std::process::Child, marker: String) -> Self {
-        let pid = Pid::from_child(child);
-        let started = sweep::started(pid);
-        let group = Group { pid, marker, started, reaped: Mutex::new(false) };
-        Self { group: Arc::new(group), abandoned: false }
-    }
-
-    pub(super) fn share(&self) -> Arc<Group> {
-        Arc::clone(&self.group)
-    }
-
-    /// Reaps the leader, which is dead, when nothing else is left either.
-    pub(super) fn reap(self) {
-        // It stays unreaped only under a debugger, which is told first; then dropping sees to it.
-        self.group.try_reap();
-    }
-
-    /// Leaves the rest to the background thread and does not wait for it.
-    pub(super) fn abandon(mut self) {
-        self.dispose();
-        self.abandoned = true;
-    }
-
-    /// Ends all of the group on a thread of its own. The other end hangs up when it is done.
-    fn dispose(&self) -> Option<Receiver<()>> {
-        self.group.kill();
-        let group = self.share();
-        let (done, waiting) = channel::<()>();
-        let thread = thread::Builder::new().name("plugin-reaper".to_owned());
-        match thread.spawn(move || {
-            end(&group);
-            drop(done);
-        }) {
-            Ok(_) => Some(waiting),
-            Err(error) => {
-                let pid = self.group.pid.as_raw_pid();
-                tracing::warn!(pid, %error, "no thread to wait for a killed process");
-                self.group.try_reap();
-                None
-            }
-        }
-    }
-}
-
-impl Deref for OwnedGroup {
-    type Target = Group;
-
-    fn deref(&self) -> &Group {
-        &self.group
-    }
-}
-
-impl Drop for OwnedGroup {
-    fn drop(&mut self) {
-        if !self.abandoned
-            && !self.group.is_reaped()
-            && let Some(waiting) = self.dispose()
-        {
-            // Done or not: the thread goes on by itself.
-            let _ = waiting.recv_timeout(DROP_PATIENCE);
-        }
-    }
-}
-
-fn end(group: &Group) {
-    sweep::sweep(group, Instant::now() + BACKGROUND_SWEEP, &AtomicUsize::new(0));
-    group.wait();
-    group.kill();
-    group.try_reap();
 }

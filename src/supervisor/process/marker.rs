@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::{Pid, getpid};
 
-use super::sweep;
+use super::start_time;
 
 /// What no other launch on this machine has. It names the supervisor's process, see [`supervisor`].
 pub(in super::super) fn marker() -> String {
     static LAUNCHES: AtomicU64 = AtomicU64::new(0);
     let launch = LAUNCHES.fetch_add(1, Ordering::Relaxed);
     let supervisor = getpid();
-    let started = sweep::started(supervisor).unwrap_or(0);
+    let started = start_time::started(supervisor).unwrap_or(0);
     #[expect(
         clippy::disallowed_methods,
         reason = "only to be unlike the launches of other containers; nothing is measured by it"

@@ -12,7 +12,7 @@ use std::time::Instant;
 use rustix::io::Errno;
 use rustix::process::{Pid, geteuid, getpid};
 
-use super::LAUNCH_MARKER;
+use super::command::LAUNCH_MARKER;
 
 /// More than any environment that the kernel accepts with its usual limits.
 const LONGEST_ENVIRONMENT: u64 = 16 << 20;

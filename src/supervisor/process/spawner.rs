@@ -14,9 +14,10 @@ use std::{io, thread};
 
 use tokio::sync::oneshot;
 
+use super::command::{Command, LAUNCH_MARKER};
 use super::error::{SpawnError, explain};
-use super::group::OwnedGroup;
-use super::{Command, LAUNCH_MARKER, program, sweep};
+use super::owned_group::OwnedGroup;
+use super::{program, sweep};
 
 /// The longest that the system may take to start a program, e.g. from a slow network disk.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -9,9 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
-#[cfg(not(target_os = "linux"))]
-use rustix::process::Pid;
-
 use super::group::Group;
 
 /// [`sweep`] on a thread of its own, which does not keep a runtime from shutting down if the kernel
@@ -33,17 +30,11 @@ pub(super) async fn run(group: Arc<Group>, until: Instant, killed: Arc<AtomicUsi
 }
 
 #[cfg(target_os = "linux")]
-pub(super) use self::linux::{orphans, started, sweep};
+pub(super) use self::linux::{orphans, sweep};
 
 /// There is no way to find them here.
 #[cfg(not(target_os = "linux"))]
 pub(super) fn orphans() {}
-
-/// When a process started; not known here.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn started(_: Pid) -> Option<u64> {
-    None
-}
 
 /// There is no way to find descendants here.
 #[cfg(not(target_os = "linux"))]
@@ -65,7 +56,7 @@ mod linux {
         Pid, PidfdFlags, Signal, geteuid, getpid, pidfd_open, pidfd_send_signal, test_kill_process,
     };
 
-    use super::super::LAUNCH_MARKER;
+    use super::super::command::LAUNCH_MARKER;
     use super::super::group::Group;
     use super::super::marker::supervisor;
     use super::super::processes::{Carried, Processes, is_marked, marker_of, stat};
@@ -200,10 +191,5 @@ mod linux {
             tracing::debug!(pid, %error, "a descendant of a plugin could not be killed");
             false
         })
-    }
-
-    /// When a process started, in ticks since boot.
-    pub(in super::super) fn started(pid: Pid) -> Option<u64> {
-        stat(pid).ok()?.map(|stat| stat.started)
     }
 }
