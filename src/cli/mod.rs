@@ -1,6 +1,7 @@
 //! Arguments in, text out. What is done is done in the library.
 
 mod args;
+mod catalogue;
 mod check;
 mod coverage;
 mod out;
@@ -54,13 +55,20 @@ pub(crate) fn main() -> ExitCode {
         match arguments.command {
             Command::Check(check) => match check.what {
                 Some(CheckWhat::Plugin(plugin)) => check::plugin(plugin).await,
+                Some(CheckWhat::Sdk(sdk)) => check::sdk(sdk).await,
                 None => check::kit(&check.results).await,
             },
+            Command::List(arguments) => catalogue::list(&arguments),
+            Command::Explain(arguments) => catalogue::explain(&arguments),
             Command::Bundle(arguments) => bundle(&arguments),
             Command::Serve(arguments) => serve::serve(arguments).await,
             Command::Run(arguments) => run::run(arguments).await,
             Command::Coverage(arguments) => coverage::coverage(&arguments).await,
             Command::Stress(arguments) => stress::stress(arguments).await,
+            Command::SdkDriver(arguments) => {
+                let driven = fake_interpreters::sdk_driver::drive(&arguments.breaks).await;
+                driven.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+            }
         }
     });
     out::finish(done.unwrap_or_else(|error| fail(&*error)))

@@ -2,7 +2,7 @@
 //!
 //! The kit serves `PluginAPI` and starts the driver with its address in the environment. A case is
 //! one line to the driver: an RPC and its request. What arrived at the server and what the driver
-//! answers are the evidence; [`SdkCheck`] has the rules. One case is under way at a time for each
+//! answers are the evidence; [`judge`] has the rules. One case is under way at a time for each
 //! driver, so that whatever arrives at its server belongs to it; several drivers run side by side.
 //! docs/check-sdk.md has the driver's side of the contract.
 
@@ -15,16 +15,17 @@ mod relay;
 mod rules;
 mod session;
 mod stage;
+mod subject;
 mod values;
-mod verdict;
 
 pub use case::{Case, CaseKind};
 pub use driver::DriverFault;
 pub use fields::{Difference, Fate, crossings, differences};
 pub use offered::Offered;
 pub use protocol::{NotOffered, Said, SdkError};
-pub use rules::SdkCheck;
+pub use rules::judge;
 pub use session::{
     CONTRACT_VARIABLE, CaseEvidence, DriverError, DriverOptions, Outcome, RpcEvidence, Session,
 };
 pub use stage::{Arrival, StageError};
+pub use subject::Sdk;

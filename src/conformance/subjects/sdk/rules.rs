@@ -1,110 +1,36 @@
 //! The rules: from what was seen of an RPC to a verdict.
 
-use plugin_proto::Method;
-use plugin_proto::prost_reflect::{DynamicMessage, MessageDescriptor};
+use plugin_proto::prost_reflect::DynamicMessage;
 
 use super::case::CaseKind;
 use super::fields::{Difference, Fate, differences};
 use super::offered::{Offered, declared, parsed};
 use super::protocol::{Said, SdkError};
 use super::session::{CaseEvidence, Outcome, RpcEvidence};
-use super::verdict::{Fault, Objection, Verdict};
 use crate::api::code_of_http_status;
+use crate::conformance::catalogue::{Fault, Objection, SdkCheck, Verdict};
 
 /// So many fields are named, and the rest is counted.
 const NAMED: usize = 20;
 
-/// The checks of an RPC, in the order in which they are made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum SdkCheck {
-    /// The SDK has a method.
-    Present,
-    /// The request arrives once, whole.
-    Request,
-    /// A filled answer comes back whole.
-    Answer,
-    /// Fields of a newer server are no error.
-    UnknownFields,
-    /// An empty answer is no crash.
-    Empty,
-    /// An AppError in the response is an error with its id and status.
-    ErrorEmbedded,
-    /// An AppError as a gRPC status is an error with its id and status.
-    ErrorStatus,
-    /// Failures of gRPC are errors.
-    GrpcFailures,
-    /// Every field is offered.
-    Offers,
-}
-
-impl SdkCheck {
-    /// All of them.
-    pub const ALL: [Self; 9] = [
-        Self::Present,
-        Self::Request,
-        Self::Answer,
-        Self::UnknownFields,
-        Self::Empty,
-        Self::ErrorEmbedded,
-        Self::ErrorStatus,
-        Self::GrpcFailures,
-        Self::Offers,
-    ];
-
-    /// Those that can be made of `method`. A response without fields is always empty, and where there
-    /// are no fields, none can be left out.
-    pub fn of(method: &Method) -> impl Iterator<Item = Self> {
-        let fields = |descriptor: MessageDescriptor| {
-            descriptor.fields().filter(|field| field.name() != "error").count()
-        };
-        let (asked, answered) =
-            (fields(method.request_descriptor()), fields(method.response_descriptor()));
-        Self::ALL.into_iter().filter(move |check| match check {
-            Self::Empty => answered > 0,
-            Self::Offers => asked + answered > 0,
-            _ => true,
-        })
+/// What the rule says of what was seen of an RPC.
+pub fn judge(check: SdkCheck, rpc: &RpcEvidence, offered: &Offered) -> Verdict {
+    if check == SdkCheck::Present {
+        return present(rpc);
     }
-
-    /// The last part of the check's id.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Present => "present",
-            Self::Request => "request",
-            Self::Answer => "answer",
-            Self::UnknownFields => "unknown-fields",
-            Self::Empty => "empty",
-            Self::ErrorEmbedded => "error-embedded",
-            Self::ErrorStatus => "error-status",
-            Self::GrpcFailures => "grpc-failures",
-            Self::Offers => "offers",
-        }
+    if let Some(why) = missing(rpc) {
+        return Err(Objection::not_observable(format!("the SDK has no method: {why}")));
     }
-
-    /// The check's id, for example `sdk.GetUser.request`.
-    pub fn id(self, method: &Method) -> String {
-        format!("sdk.{}.{}", method.name, self.name())
-    }
-
-    /// What the rule says of what was seen.
-    pub fn judge(self, rpc: &RpcEvidence, offered: &Offered) -> Verdict {
-        if self == Self::Present {
-            return present(rpc);
-        }
-        if let Some(why) = missing(rpc) {
-            return Err(Objection::not_observable(format!("the SDK has no method: {why}")));
-        }
-        match self {
-            Self::Present => present(rpc),
-            Self::Request => request(rpc, offered),
-            Self::Answer => answer(rpc, offered),
-            Self::UnknownFields => unknown_fields(rpc, offered),
-            Self::Empty => empty(rpc, offered),
-            Self::ErrorEmbedded => error_embedded(rpc),
-            Self::ErrorStatus => error_status(rpc),
-            Self::GrpcFailures => grpc_failures(rpc),
-            Self::Offers => offers(rpc, offered),
-        }
+    match check {
+        SdkCheck::Present => present(rpc),
+        SdkCheck::Request => request(rpc, offered),
+        SdkCheck::Answer => answer(rpc, offered),
+        SdkCheck::UnknownFields => unknown_fields(rpc, offered),
+        SdkCheck::Empty => empty(rpc, offered),
+        SdkCheck::ErrorEmbedded => error_embedded(rpc),
+        SdkCheck::ErrorStatus => error_status(rpc),
+        SdkCheck::GrpcFailures => grpc_failures(rpc),
+        SdkCheck::Offers => offers(rpc, offered),
     }
 }
 

@@ -146,13 +146,8 @@ impl Session {
     pub async fn survey(&self) -> Result<(), DriverError> {
         let methods: Vec<_> = Service::PluginAPI.methods().collect();
         let jobs = self.options.jobs.clamp(1, methods.len());
-        let mut surveys = stream::iter(methods)
-            .map(|method| async move {
-                let start = Instant::now();
-                let cases = self.cases(method, |kind| kind.is_surveyed()).await?;
-                Ok::<_, DriverError>(RpcEvidence { method, cases, took: start.elapsed() })
-            })
-            .buffer_unordered(jobs);
+        let surveys: Vec<_> = methods.into_iter().map(|method| self.surveyed(method)).collect();
+        let mut surveys = stream::iter(surveys).buffer_unordered(jobs);
         let mut all = Vec::new();
         while let Some(seen) = surveys.next().await {
             all.push(seen?);
@@ -160,6 +155,12 @@ impl Session {
         let _ = self.offered.set(Offered::of(&all));
         lock(&self.first).extend(all.into_iter().map(|rpc| (rpc.method.name, rpc.cases)));
         Ok(())
+    }
+
+    async fn surveyed(&self, method: &'static Method) -> Result<RpcEvidence, DriverError> {
+        let start = Instant::now();
+        let cases = self.cases(method, |kind| kind.is_surveyed()).await?;
+        Ok(RpcEvidence { method, cases, took: start.elapsed() })
     }
 
     /// What the survey found out.

@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 use async_trait::async_trait;
 use plugin_proto::{Method, Service};
 
-use super::rules::SdkCheck;
+use super::rules;
 use super::session::{DriverOptions, RpcEvidence, Session};
-use crate::conformance::catalogue::{self, Check, Objection, SubjectKind, Verdict};
+use crate::conformance::catalogue::{self, Check, Objection, SdkCheck, SubjectKind, Verdict};
 use crate::conformance::subjects::{GateError, RunContext, Subject};
 
 /// An SDK's client behind a driver. A case is an RPC.
@@ -84,7 +84,7 @@ impl Subject for Sdk {
     fn judge(&self, _: &&'static Method, check: &Check, evidence: &RpcEvidence) -> Verdict {
         let row = rows(evidence.method).iter().find(|(_, row)| row.id == check.id);
         match row {
-            Some((rule, _)) => rule.judge(evidence, self.session.offered()),
+            Some((check, _)) => rules::judge(*check, evidence, self.session.offered()),
             None => Err(Objection::not_observable("this is no check of the RPC")),
         }
     }

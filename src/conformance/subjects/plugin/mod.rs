@@ -1,18 +1,19 @@
-//! The gate for any bundle: what every plugin must do, whatever it does besides.
+//! A plugin's bundle as a subject: what every plugin must do, whatever it does besides.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use async_trait::async_trait;
 use fake_interpreters::report::{FILE_NAME, Report};
 use plugin_proto::prost_reflect::DynamicMessage;
 use plugin_proto::{METHODS, Service};
+use tokio_util::sync::CancellationToken;
 
-use super::check::{Check, Verdict};
-use super::gate::{Gate, GateError};
-use super::generated::{DEFAULT_VERSION, GeneratedApi};
-use super::report::RunReport;
+use super::super::catalogue::{self, Check, Objection, SubjectKind, Verdict};
+use super::super::fixtures::{DEFAULT_VERSION, GeneratedApi};
+use super::{GateError, RunContext, Subject};
 use crate::api::mock::MockFile;
 use crate::api::{ApiServer, Outcome, RecordedCall, Recorder};
 use crate::supervisor::lifecycle::Ending;
@@ -36,72 +37,81 @@ struct Life {
     report: Option<Report>,
     /// Whether the mocks got the calls they expect, if there are any.
     mocks: Option<Verdict>,
-    millis: u64,
 }
 
-impl Gate {
-    /// Checks the bundle in `dir`: it is launched twice, by the kit's supervisor, against an API
-    /// that answers every RPC; the second time the API is on a Unix socket if `unix` says so.
-    ///
-    /// # Errors
-    /// [`GateError`] when the run cannot be made; a rule that is broken is no error.
-    pub async fn check_plugin(&self, dir: &Path, unix: bool) -> Result<RunReport, GateError> {
-        self.check_plugin_against(dir, unix, None).await
+/// A bundle, which is launched twice by the kit's supervisor, against an API that answers every RPC.
+#[derive(Debug, Clone)]
+pub struct PluginBundle {
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Serve the API on a Unix socket instead of TCP.
+    pub unix: bool,
+    /// What answers the API instead of generated messages.
+    pub mocks: Option<MockFile>,
+}
+
+/// The two launches.
+#[derive(Debug, Clone, Copy)]
+pub struct TwoLives;
+
+/// What was seen of the two launches.
+pub struct Lives {
+    first: Life,
+    /// None if the first one failed.
+    again: Option<Result<(), String>>,
+}
+
+#[async_trait]
+impl Subject for PluginBundle {
+    type Case = TwoLives;
+    type Evidence = Lives;
+
+    fn kind(&self) -> SubjectKind {
+        SubjectKind::Plugin
     }
 
-    /// As [`check_plugin`](Self::check_plugin), against the mocks of a file; one more check,
-    /// `plugin.mocks`, says whether the first life made the calls that they expect.
-    ///
-    /// # Errors
-    /// As [`check_plugin`](Self::check_plugin).
-    pub async fn check_plugin_with(
-        &self,
-        dir: &Path,
-        unix: bool,
-        mocks: &MockFile,
-    ) -> Result<RunReport, GateError> {
-        self.check_plugin_against(dir, unix, Some(mocks)).await
+    fn cases(&self) -> Vec<TwoLives> {
+        vec![TwoLives]
     }
 
-    async fn check_plugin_against(
-        &self,
-        dir: &Path,
-        unix: bool,
-        mocks: Option<&MockFile>,
-    ) -> Result<RunReport, GateError> {
-        let first = life(dir, unix, mocks).await;
-        let mut checks = Vec::new();
-        let mut made = |id, title, verdict: Option<Verdict>| {
-            let mut check = match verdict {
-                Some(verdict) => Check::new(id, title, verdict),
-                None => Check::skipped(id, title, "there was nothing to look at"),
-            };
-            check.millis = first.millis;
-            (self.progress)(&check);
-            checks.push(check);
-        };
-        for rule in RULES {
-            made(rule.id, rule.title, (rule.judge)(&first));
-        }
-        if mocks.is_some() {
-            made("plugin.mocks", "the mocks get the calls they expect", first.mocks.clone());
-        }
+    fn name(&self, _: &TwoLives) -> String {
+        self.dir.display().to_string()
+    }
+
+    fn checks(&self, _: &TwoLives) -> Vec<&'static Check> {
+        let made = |check: &&Check| check.id != MOCKS || self.mocks.is_some();
+        catalogue::of(SubjectKind::Plugin).filter(made).collect()
+    }
+
+    async fn run(&self, _: &TwoLives, run: &RunContext) -> Result<Lives, GateError> {
+        let first = life(&self.dir, self.unix, self.mocks.as_ref(), &run.stop).await;
         let again = match first.launch {
-            Ok(()) => Some(life(dir, unix, mocks).await),
+            Ok(()) => Some(life(&self.dir, self.unix, self.mocks.as_ref(), &run.stop).await),
             Err(_) => None,
         };
-        made(
-            "plugin.again",
-            "the plugin can be launched a second time",
-            again.map(|again| again.launch.map(|()| String::new()).map_err(|e| e.to_string())),
-        );
-        let reached: BTreeSet<_> = first.recorded.iter().map(|call| call.method.name).collect();
-        Ok(RunReport::new(checks, &reached))
+        let again = again.map(|again| again.launch.map_err(|error| error.to_string()));
+        Ok(Lives { first, again })
+    }
+
+    fn judge(&self, _: &TwoLives, check: &Check, lives: &Lives) -> Verdict {
+        let rule = RULES.iter().find(|rule| rule.id == check.id);
+        let verdict = match (check.id, rule) {
+            (_, Some(rule)) => (rule.judge)(&lives.first),
+            (MOCKS, None) => lives.first.mocks.clone(),
+            _ => lives.again.clone().map(|again| Ok(again.map(|()| String::new())?)),
+        };
+        verdict.unwrap_or_else(|| Err(Objection::not_observable("there was nothing to look at")))
+    }
+
+    fn exercised(&self, lives: &Lives) -> BTreeSet<&'static str> {
+        lives.first.recorded.iter().map(|call| call.method.name).collect()
     }
 }
 
-async fn life(dir: &Path, unix: bool, mocks: Option<&MockFile>) -> Life {
-    let start = Instant::now();
+/// The check that is made with mocks only.
+const MOCKS: &str = "plugin.mocks";
+
+async fn life(dir: &Path, unix: bool, mocks: Option<&MockFile>, stop: &CancellationToken) -> Life {
     let (events, recorder) = (EventLog::default(), Recorder::default());
     let mocks = mocks.map(|file| file.api(DEFAULT_VERSION).verify_on_drop(false));
     let api = match &mocks {
@@ -116,7 +126,7 @@ async fn life(dir: &Path, unix: bool, mocks: Option<&MockFile>) -> Life {
     if unix {
         builder = builder.api_on_unix_socket();
     }
-    let (launch, health, ended) = match builder.launch().await {
+    let (launch, health, ended) = match builder.launch_until(stop).await {
         Err(error) => (Err(error), None, None),
         Ok(plugin) => {
             let health = plugin.health_check().await.map_err(|error| error.to_string());
@@ -130,52 +140,46 @@ async fn life(dir: &Path, unix: bool, mocks: Option<&MockFile>) -> Life {
     // A report of an earlier life does not count.
     let report = Report::read(&dir.join(FILE_NAME)).ok();
     let report = report.filter(|report| Some(report.pid) == spawned);
-    let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
     let (events, recorded) = (events.kinds(), recorder.calls());
     let mocks = mocks.map(|mocks| match mocks.verify() {
         Ok(()) => Ok(String::new()),
-        Err(broken) => Err(broken.to_string()),
+        Err(broken) => Err(broken.to_string().into()),
     });
-    Life { launch, health, ended, events, recorded, report, mocks, millis }
+    Life { launch, health, ended, events, recorded, report, mocks }
 }
 
 struct PluginRule {
     id: &'static str,
-    title: &'static str,
     /// `None`: the plugin did not get as far, or another rule has said it already.
     judge: fn(&Life) -> Option<Verdict>,
 }
 
-const fn rule(
-    id: &'static str,
-    title: &'static str,
-    judge: fn(&Life) -> Option<Verdict>,
-) -> PluginRule {
-    PluginRule { id, title, judge }
+const fn rule(id: &'static str, judge: fn(&Life) -> Option<Verdict>) -> PluginRule {
+    PluginRule { id, judge }
 }
 
 static RULES: &[PluginRule] = &[
-    rule("plugin.bundle", "manifest, interpreter and script are in order", |life| {
+    rule("plugin.bundle", |life| {
         Some(match &life.launch {
-            Err(error) if is_bundle(&error.failure) => Err(error.to_string()),
+            Err(error) if is_bundle(&error.failure) => Err(error.to_string().into()),
             _ => Ok(String::new()),
         })
     }),
-    rule("plugin.handshake", "the first line of stdout is a valid handshake", |life| {
+    rule("plugin.handshake", |life| {
         let reached = seen(life, |kind| matches!(kind, EventKind::Handshaken { .. }));
         step(life, |kind| matches!(kind, EventKind::Spawned { .. }), reached)
     }),
-    rule("plugin.health", "grpc.health.v1.Health says SERVING for \"plugin\"", |life| {
+    rule("plugin.health", |life| {
         let reached = seen(life, |kind| matches!(kind, EventKind::Healthy));
         let first = step(life, |kind| matches!(kind, EventKind::Handshaken { .. }), reached)?;
         Some(first.and_then(|_| match &life.health {
             Some(Err(error)) if !crashed(life) => {
-                Err(format!("it was healthy only before OnActivate: {error}"))
+                Err(format!("it was healthy only before OnActivate: {error}").into())
             }
             _ => Ok(String::new()),
         }))
     }),
-    rule("plugin.implemented", "Implemented names hooks that exist, each once", |life| {
+    rule("plugin.implemented", |life| {
         let named = life.events.iter().find_map(|kind| match kind {
             EventKind::HooksKnown { hooks } => Some(hooks),
             _ => None,
@@ -184,11 +188,11 @@ static RULES: &[PluginRule] = &[
         let asked = step(life, |kind| matches!(kind, EventKind::Healthy), reached)?;
         Some(asked.and_then(|_| implemented(named.map_or(&[], Vec::as_slice))))
     }),
-    rule("plugin.activate", "OnActivate succeeds in time", |life| {
+    rule("plugin.activate", |life| {
         let reached = seen(life, |kind| matches!(kind, EventKind::Active));
         step(life, |kind| matches!(kind, EventKind::HooksKnown { .. }), reached)
     }),
-    rule("plugin.api-calls", "every API call is well-formed and knows the contract", |life| {
+    rule("plugin.api-calls", |life| {
         if !seen(life, |kind| matches!(kind, EventKind::Spawned { .. })) {
             return None;
         }
@@ -196,10 +200,10 @@ static RULES: &[PluginRule] = &[
             life.recorded.iter().filter_map(|call| ill_formed(call).err()).collect();
         Some(match calls.is_empty() {
             true => Ok(format!("{} calls", life.recorded.len())),
-            false => Err(calls.join("; ")),
+            false => Err(calls.join("; ").into()),
         })
     }),
-    rule("plugin.api-answers", "a fake interpreter got every answer as it was sent", |life| {
+    rule("plugin.api-answers", |life| {
         let report = life.report.as_ref()?;
         let wrong: Vec<_> = report
             .mismatches()
@@ -209,32 +213,34 @@ static RULES: &[PluginRule] = &[
             .collect();
         Some(match wrong.is_empty() {
             true => Ok(format!("{} calls", report.calls.len())),
-            false => Err(wrong.join("; ")),
+            false => Err(wrong.join("; ").into()),
         })
     }),
-    rule("plugin.deactivate", "OnDeactivate succeeds in time", |life| {
+    rule("plugin.deactivate", |life| {
         life.ended.as_ref()?;
         let error = life.events.iter().find_map(|kind| match kind {
             EventKind::Deactivated { error } => error.clone(),
             _ => None,
         });
-        Some(error.map_or(Ok(String::new()), Err))
+        Some(error.map_or(Ok(String::new()), |error| Err(error.into())))
     }),
-    rule("plugin.stays", "the plugin does not end before it is told to", |life| {
+    rule("plugin.stays", |life| {
         let ended = life.ended.as_ref()?;
         Some(match ended.ending {
-            Ending::Crashed => Err(format!("it ended by itself: {}", exit(ended))),
+            Ending::Crashed => Err(format!("it ended by itself: {}", exit(ended)).into()),
             _ => Ok(String::new()),
         })
     }),
-    rule("plugin.leaves", "the plugin leaves when it is asked to, before it is killed", |life| {
+    rule("plugin.leaves", |life| {
         let ended = life.ended.as_ref()?;
         Some(match life.events.contains(&EventKind::Killing) {
-            true => Err(format!("it had to be killed after the grace period: {}", exit(ended))),
+            true => {
+                Err(format!("it had to be killed after the grace period: {}", exit(ended)).into())
+            }
             false => Ok(String::new()),
         })
     }),
-    rule("plugin.exit-status", "it ends with status 0", |life| {
+    rule("plugin.exit-status", |life| {
         let ended = life.ended.as_ref()?;
         if crashed(life) || life.events.contains(&EventKind::Killing) {
             return None;
@@ -242,14 +248,14 @@ static RULES: &[PluginRule] = &[
         let status = ended.exit.as_ref().map(|exit| exit.status);
         Some(match status {
             Some(ExitStatus::Code(0)) => Ok(String::new()),
-            _ => Err(exit(ended)),
+            _ => Err(exit(ended).into()),
         })
     }),
-    rule("plugin.no-stragglers", "no process of it is left outside its group", |life| {
+    rule("plugin.no-stragglers", |life| {
         let stragglers = life.ended.as_ref()?.exit.as_ref().map_or(0, |exit| exit.stragglers);
         Some(match stragglers {
             0 => Ok(String::new()),
-            some => Err(format!("{some} processes had to be hunted down")),
+            some => Err(format!("{some} processes had to be hunted down").into()),
         })
     }),
 ];
@@ -270,7 +276,7 @@ fn seen(life: &Life, wanted: impl Fn(&EventKind) -> bool) -> bool {
 fn step(life: &Life, begun: impl Fn(&EventKind) -> bool, reached: bool) -> Option<Verdict> {
     match &life.launch {
         _ if reached => Some(Ok(String::new())),
-        Err(error) if seen(life, begun) => Some(Err(error.to_string())),
+        Err(error) if seen(life, begun) => Some(Err(error.to_string().into())),
         _ => None,
     }
 }
@@ -288,10 +294,10 @@ fn implemented(named: &[String]) -> Verdict {
     for name in named {
         let hook = METHODS.iter().find(|method| method.name == name);
         if hook.is_none_or(|method| method.service != Service::PluginHooks) {
-            return Err(format!("there is no hook {name:?}"));
+            return Err(format!("there is no hook {name:?}").into());
         }
         if !once.insert(name) {
-            return Err(format!("{name} stands in the list twice"));
+            return Err(format!("{name} stands in the list twice").into());
         }
     }
     Ok(format!("{} hooks", named.len()))

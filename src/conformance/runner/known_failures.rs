@@ -1,7 +1,7 @@
 //! Checks that are known to fail, with the reason of each.
 //!
 //! A team takes the gate into its CI before everything is mended: what it lists here fails no run.
-//! The list cannot go stale, for a line whose checks pass, or that names no check, does.
+//! The list cannot go stale: a line whose checks pass, or that names no check, fails the run.
 //!
 //! ```
 //! use plugin_conformance::conformance::KnownFailures;
@@ -16,13 +16,23 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::{fmt, fs, io};
 
-use super::check::{Check, Status};
-use super::report::RunReport;
+use super::super::catalogue::{self, Check, Fault, Level, Objection, SubjectKind};
+use super::super::reports::{Finding, RunReport, Status};
+use super::filter::fits;
 use crate::remedy::remedy;
 use crate::supervisor::escape_control;
 
 /// The check that a run with a list makes besides.
-pub const LIST_CHECK: &str = "known-failures";
+const LIST: Check = Check {
+    id: catalogue::LIST_CHECK,
+    subject: SubjectKind::Kit,
+    level: Level::Required,
+    title: "each known failure is a check that fails",
+    harm: "the list hides what has long been mended, or names nothing",
+    source: "this kit",
+    remedy: "take the line out of the list",
+    needs: &[],
+};
 
 /// The longest file, in bytes.
 const LONGEST_FILE: u64 = 1 << 20;
@@ -160,22 +170,33 @@ impl KnownFailures {
     }
 
     /// The report with failures that are known told apart, and one check more: that each line names
-    /// checks, all of which fail. A check that could not be made says nothing about its line.
+    /// checks, all of which fail.
+    ///
+    /// A list may serve several subjects and runs: a line that names checks of another subject, or
+    /// checks that this run did not make or could not observe, is passed over. So is a recommended
+    /// check that passes, unless the run is strict.
     #[must_use]
-    pub fn judge(&self, report: RunReport) -> RunReport {
-        let RunReport { mut checks, rpcs, .. } = report;
+    pub fn judge(&self, mut report: RunReport) -> RunReport {
         let faults: Vec<_> =
-            self.lines.iter().filter_map(|line| self.stale(line, &checks)).collect();
-        for check in &mut checks {
+            self.lines.iter().filter_map(|line| self.stale(line, &report)).collect();
+        for check in &mut report.checks {
             self.mark(check);
         }
-        let verdict = if faults.is_empty() { Ok(String::new()) } else { Err(faults.join("\n")) };
-        checks.push(Check::new(LIST_CHECK, "each known failure is a check that fails", verdict));
-        RunReport::of(checks, rpcs)
+        let verdict = match faults.is_empty() {
+            true => Ok(String::new()),
+            false => Err(Objection::Broken(Fault::new(faults.join("\n")))),
+        };
+        let mut finding = Finding::new(&LIST, verdict);
+        if let Some(check) = report.checks.first() {
+            finding.subject = check.subject;
+        }
+        report.checks.push(finding);
+        report.count();
+        report
     }
 
     /// Tells a failure that is known apart.
-    pub fn mark(&self, check: &mut Check) {
+    pub fn mark(&self, check: &mut Finding) {
         if check.status == Status::Failed
             && let Some(known) = self.find(&check.id)
         {
@@ -185,15 +206,38 @@ impl KnownFailures {
         }
     }
 
+    /// Lines all of whose checks passed, in words: for a list that describes somebody else's
+    /// software, where that is no fault.
+    pub fn suggestions(&self, checks: &[Finding]) -> Vec<String> {
+        let suggestion = |known: &KnownFailure| {
+            let named = checks.iter().filter(|check| known.names(&check.id));
+            let mut statuses = named.map(|check| check.status).peekable();
+            statuses.peek()?;
+            statuses.all(|status| status == Status::Passed).then(|| {
+                let place = format!("{}:{}", self.path.display(), known.line);
+                format!("{place}: {} passes here; the line is not needed", known.pattern)
+            })
+        };
+        self.lines.iter().filter_map(suggestion).collect()
+    }
+
     /// What is wrong with a line after a run.
-    fn stale(&self, known: &KnownFailure, checks: &[Check]) -> Option<String> {
+    fn stale(&self, known: &KnownFailure, report: &RunReport) -> Option<String> {
         let place = format!("{}:{}", self.path.display(), known.line);
-        let mut named = checks.iter().filter(|check| known.names(&check.id)).peekable();
-        if named.peek().is_none() {
+        let checks = &report.checks;
+        if !checks.iter().any(|check| known.names(&check.id)) {
+            // Of another subject, or left out of this run.
+            if catalogue::all().iter().any(|check| known.names(check.id)) {
+                return None;
+            }
             let pattern = &known.pattern;
-            return Some(format!("{place}: no check of this run is called {pattern}; remove it"));
+            return Some(format!("{place}: there is no check {pattern}; remove it"));
         }
-        let passed = named.filter(|check| check.status == Status::Passed);
+        let passed = checks.iter().filter(|check| {
+            known.names(&check.id)
+                && check.status == Status::Passed
+                && (report.strict || check.level == Level::Required)
+        });
         let passed: Vec<_> = passed.map(|check| check.id.as_str()).collect();
         let (first, rest) = passed.split_at(passed.len().min(NAMED));
         let more =
@@ -206,16 +250,7 @@ impl KnownFailures {
 impl KnownFailure {
     /// Whether the pattern fits this id.
     pub fn names(&self, id: &str) -> bool {
-        let mut parts = self.pattern.split('*');
-        let first = parts.next().unwrap_or_default();
-        let Some(mut rest) = id.strip_prefix(first) else { return false };
-        let mut parts: Vec<_> = parts.collect();
-        let Some(last) = parts.pop() else { return rest.is_empty() };
-        for part in parts {
-            let Some((_, after)) = rest.split_once(part) else { return false };
-            rest = after;
-        }
-        rest.ends_with(last)
+        fits(&self.pattern, id)
     }
 }
 
@@ -255,7 +290,7 @@ fn entry(bytes: &[u8]) -> Result<Option<(String, String)>, LineFault> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::check::Verdict;
+    use super::super::super::catalogue::Verdict;
     use super::*;
 
     fn list(text: &str) -> KnownFailures {
@@ -268,12 +303,18 @@ mod tests {
     }
 
     fn run(checks: &[(&str, Verdict)]) -> RunReport {
-        let check = |(id, verdict): &(&str, Verdict)| Check::new(*id, "a rule", verdict.clone());
+        let check = |(id, verdict): &(&str, Verdict)| made(id, verdict.clone());
         RunReport::new(checks.iter().map(check).collect(), &BTreeSet::new())
     }
 
+    fn made(id: &str, verdict: Verdict) -> Finding {
+        let mut finding = Finding::new(&LIST, verdict);
+        finding.id = id.to_owned();
+        finding
+    }
+
     fn fails() -> Verdict {
-        Err("it is broken".to_owned())
+        Err("it is broken".into())
     }
 
     #[test]
@@ -347,19 +388,42 @@ mod tests {
         for (text, said) in [
             ("a.1 # x", "known.txt:1: a.1 passed; remove it from the list"),
             ("a.* # x", "known.txt:1: a.1, a.2, a.3 and 1 more passed; remove it from the list"),
-            ("b.* # x", "known.txt:1: no check of this run is called b.*; remove it"),
+            ("b.* # x", "known.txt:1: there is no check b.*; remove it"),
         ] {
             let judged = list(text).judge(run(&checks));
             assert!(!judged.is_success());
             let last = judged.checks.last().unwrap();
-            assert_eq!((last.id.as_str(), last.detail.as_str()), (LIST_CHECK, said));
+            assert_eq!((last.id.as_str(), last.detail.as_str()), (LIST.id, said));
         }
     }
 
     #[test]
-    fn a_check_that_could_not_be_made_says_nothing() {
+    fn a_check_that_was_not_made_or_not_observed_says_nothing() {
+        for status in [Status::Skipped, Status::NotObservable] {
+            let mut report = run(&[]);
+            report.checks.push(Finding { status, ..made("a.b", Ok(String::new())) });
+            assert!(list("a.b # x").judge(report).is_success());
+        }
+    }
+
+    #[test]
+    fn other_subjects_and_recommendations_make_no_line_stale() {
+        // Of the plugin, in a run of the kit.
+        assert!(list("plugin.stays # x").judge(run(&[])).is_success());
+        let advice = || Finding { level: Level::Recommended, ..made("a.b", Ok(String::new())) };
         let mut report = run(&[]);
-        report.checks.push(Check::skipped("a.b", "a rule", "an earlier step failed"));
-        assert!(list("a.b # x").judge(report).is_success());
+        report.checks.push(advice());
+        assert!(list("a.b # x").judge(report.clone()).is_success());
+        report.strict = true;
+        assert!(!list("a.b # x").judge(report).is_success());
+    }
+
+    #[test]
+    fn what_passes_all_the_same_is_a_suggestion() {
+        let checks = [made("a.b", Ok(String::new())), made("a.c", fails())];
+        assert_eq!(
+            list("a.b # x\na.c # y\na.* # z\nd # w").suggestions(&checks),
+            ["known.txt:1: a.b passes here; the line is not needed"]
+        );
     }
 }

@@ -29,12 +29,12 @@ pub struct Ask {
 }
 
 /// A GET without a body.
-pub(super) const fn get(path: &'static str) -> Ask {
+pub(in super::super) const fn get(path: &'static str) -> Ask {
     Ask { method: "GET", path, body_bytes: 0 }
 }
 
 /// A POST with a body.
-pub(super) const fn post(path: &'static str, body_bytes: usize) -> Ask {
+pub(in super::super) const fn post(path: &'static str, body_bytes: usize) -> Ask {
     Ask { method: "POST", path, body_bytes }
 }
 
@@ -57,7 +57,7 @@ pub struct HttpSeen {
 
 impl Ask {
     /// Asks the plugin.
-    pub(super) async fn of(self, hooks: &Hooks) -> HttpSeen {
+    pub(in super::super) async fn of(self, hooks: &Hooks) -> HttpSeen {
         let mut seen = HttpSeen {
             ask: self,
             status: 504,

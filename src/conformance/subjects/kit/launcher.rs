@@ -1,7 +1,7 @@
-//! Who is judged, and what an observer from outside saw of them.
+//! What a supervisor is asked to do with a bundle, and the kit's own, which does it.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -10,14 +10,13 @@ use bytes::Bytes;
 use fake_interpreters::report::Report;
 use fake_interpreters::sample;
 use plugin_proto::{Method, Service};
-use tempfile::TempDir;
-use tokio::net::{TcpStream, UnixStream};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
-use super::http::{Ask, HttpSeen};
+use super::super::super::evidence::{Ask, HookSeen, Observation, left};
 use crate::api::ApiServerBuilder;
 use crate::hooks::{BoxHookService, Cause, HookCall, HookLayer, HookVerdict, Hooks};
-use crate::supervisor::{EventKind, EventLog, LogRecord, Supervisor, Timeouts};
+use crate::supervisor::{EventLog, Supervisor, Timeouts};
 
 /// What a supervisor is to do with a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,79 +62,15 @@ pub struct Offer {
     /// What the plugin lets run out. A supervisor may set short limits here, to save time, and
     /// only here: a plugin on a busy machine is slow, and still well.
     pub runs_out: &'static [Wait],
+    /// Cancelled when the run ends early: the life then ends at once, and nothing is left of it.
+    pub stop: CancellationToken,
 }
 
-/// What the caller of a hook got from the supervisor.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HookSeen {
-    /// The hook.
-    pub hook: &'static str,
-    /// The plugin's answer as it was handed over, encoded; or why there is none.
-    pub answer: Result<Bytes, String>,
-    /// What the server goes on with, in the words of `decisions.tsv`.
-    pub decision: String,
-    /// What is told of a failure or a refusal.
-    pub failure: Option<String>,
-}
-
-/// A supervisor under test.
+/// A supervisor under test, in this process.
 #[async_trait]
-pub trait Subject: Send + Sync {
+pub trait Launcher: Send + Sync {
     /// Lives `story` with the bundle and says what was seen.
     async fn live(&self, bundle: &Path, offer: Offer, story: Story) -> Observation;
-}
-
-/// What was seen of one life, from outside the plugin process.
-#[derive(Debug, Clone)]
-pub struct Observation {
-    /// The bundle.
-    pub bundle: PathBuf,
-    /// The launch: the plugin became active, or the error's text.
-    pub launch: Result<(), String>,
-    /// The health check, if the story has one.
-    pub health: Option<Result<(), String>>,
-    /// The hooks that were fired, if the story has them.
-    pub hooks: Vec<HookSeen>,
-    /// What came of requests over HTTP, if the story has them.
-    pub http: Vec<HttpSeen>,
-    /// What the supervisor says that happened.
-    pub events: Vec<EventKind>,
-    /// How the process ended, in words.
-    pub exit: Option<String>,
-    /// How long the launch took.
-    pub launch_time: Duration,
-    /// How long everything after it took.
-    pub stop_time: Duration,
-    /// What the fake interpreter reported; `Err` says why there is no report.
-    pub report: Result<Report, String>,
-    /// The plugin's output, after the handshake.
-    pub log: Vec<LogRecord>,
-    /// Everything that is still there and should not be, in words.
-    pub left: Vec<String>,
-    /// Keeps the bundle until the last rule has looked at it.
-    pub folder: Option<Arc<TempDir>>,
-}
-
-impl Observation {
-    /// Of a subject that did not come back.
-    pub(super) fn endless(bundle: &Path, patience: Duration) -> Self {
-        let fault = format!("the supervisor did not come back within {patience:?}");
-        Self {
-            bundle: bundle.to_owned(),
-            launch: Err(fault.clone()),
-            health: None,
-            hooks: Vec::new(),
-            http: Vec::new(),
-            events: Vec::new(),
-            exit: None,
-            launch_time: patience,
-            stop_time: Duration::ZERO,
-            report: Err(fault.clone()),
-            log: Vec::new(),
-            left: vec![fault],
-            folder: None,
-        }
-    }
 }
 
 /// The kit's own supervisor.
@@ -180,12 +115,12 @@ impl KitSupervisor {
 }
 
 #[async_trait]
-impl Subject for KitSupervisor {
+impl Launcher for KitSupervisor {
     async fn live(&self, bundle: &Path, offer: Offer, story: Story) -> Observation {
         let events = EventLog::default();
         let log = Arc::new(std::sync::Mutex::new(Vec::new()));
         let sink = Arc::clone(&log);
-        let Offer { server, unix, hooks: fault, runs_out } = offer;
+        let Offer { server, unix, hooks: fault, runs_out, stop } = offer;
         let timeouts = self.timeouts(runs_out);
         let answers = Answers::default();
         let seen = answers.clone();
@@ -204,7 +139,7 @@ impl Subject for KitSupervisor {
             builder = builder.api_on_unix_socket();
         }
         let start = Instant::now();
-        let launched = builder.launch().await;
+        let launched = builder.launch_until(&stop).await;
         let launch_time = start.elapsed();
         let (mut health, mut hooks, mut http) = (None, Vec::new(), Vec::new());
         let (launch, exit) = match &launched {
@@ -238,7 +173,7 @@ impl Subject for KitSupervisor {
                 (Ok(()), ended.exit.map(|exit| exit.to_string()))
             }
         };
-        let stop_time = start.elapsed() - launch_time;
+        let stop_time = start.elapsed().saturating_sub(launch_time);
         let report = Report::read(&bundle.join("report.json")).map_err(|error| error.to_string());
         let left = left(&events.kinds(), report.as_ref().ok()).await;
         let log = log.lock().map(|log| log.clone()).unwrap_or_default();
@@ -318,51 +253,4 @@ impl Answers {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<&'static str, Result<Bytes, String>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Processes that still live, and a target that still answers.
-pub(super) async fn left(events: &[EventKind], report: Option<&Report>) -> Vec<String> {
-    let mut left = Vec::new();
-    let spawned = events.iter().filter_map(|kind| match kind {
-        EventKind::Spawned { pid } => Some(*pid),
-        _ => None,
-    });
-    for pid in spawned.chain(report.into_iter().flat_map(|report| report.grandchildren.clone())) {
-        if is_alive(pid) {
-            left.push(format!("process {pid} still lives"));
-        }
-    }
-    for kind in events {
-        let EventKind::ApiListening { target } = kind else { continue };
-        if answers(target).await {
-            left.push(format!("the API server still accepts connections on {target}"));
-        }
-        if let Some(path) = target.strip_prefix("unix://")
-            && let Some(folder) = Path::new(path).parent()
-            && folder.exists()
-        {
-            left.push(format!("the folder {} is still there", folder.display()));
-        }
-    }
-    left
-}
-
-async fn answers(target: &str) -> bool {
-    match target.strip_prefix("unix://") {
-        Some(path) => UnixStream::connect(path).await.is_ok(),
-        None => TcpStream::connect(target).await.is_ok(),
-    }
-}
-
-/// Whether a process runs. A zombie whose parent has not looked yet is dead.
-pub(super) fn is_alive(pid: u32) -> bool {
-    let Some(process) = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw) else {
-        return false;
-    };
-    if rustix::process::test_kill_process(process).is_err() {
-        return false;
-    }
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-    !matches!(state, Some('Z' | 'X'))
 }

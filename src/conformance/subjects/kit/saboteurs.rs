@@ -6,8 +6,7 @@
 
 use fake_interpreters::report::{Report, StopReport};
 
-use super::http::HttpSeen;
-use super::subject::Observation;
+use super::super::super::evidence::{HttpSeen, Observation};
 use crate::supervisor::EventKind;
 
 /// One defect.

@@ -9,15 +9,15 @@ use fake_interpreters::sample;
 use plugin_proto::prost::Message as _;
 use plugin_proto::{ErrorChannel, Method, Service, v1};
 
-use super::check::{Check, Verdict};
-use super::subject::{HookSeen, Observation};
+use super::super::super::catalogue::{Check, Fault, Verdict};
+use super::super::super::evidence::{HookSeen, Observation};
 
 /// What the server goes on with when a hook fails, hook by hook.
-static DECISIONS: &str = include_str!("decisions.tsv");
+static DECISIONS: &str = include_str!("../../catalogue/decisions.tsv");
 
 /// What the plugin does in its hooks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HookSweep {
+pub enum HookSweep {
     /// Each hook answers its generated response.
     Answers,
     /// Each hook fails: with its generated AppError where the answer has a place for one, else
@@ -35,22 +35,32 @@ impl HookSweep {
         }
     }
 
-    /// One check per unary hook.
-    pub(super) fn checks(self, seen: &Observation) -> Vec<Check> {
-        let unary = Service::PluginHooks.methods().filter(|hook| hook.is_unary());
-        let check = |hook: &'static Method| match self {
-            Self::Answers => Check::new(
-                format!("hook.{}.answer", hook.name),
-                format!("{}: request and answer cross byte for byte", hook.name),
-                answer(hook, seen),
-            ),
-            Self::Failures => Check::new(
-                format!("hook.{}.failure", hook.name),
-                format!("{}: a failure is told, and has the documented outcome", hook.name),
-                failure(hook, seen),
-            ),
+    /// Whether the check of this id is one of this sweep.
+    pub(super) fn makes(self, id: &str) -> bool {
+        let kind = match self {
+            Self::Answers => ".answer",
+            Self::Failures => ".failure",
         };
-        unary.map(check).collect()
+        id.starts_with("hook.") && id.ends_with(kind)
+    }
+
+    /// The id of a hook's check.
+    fn id(self, hook: &Method) -> String {
+        match self {
+            Self::Answers => format!("hook.{}.answer", hook.name),
+            Self::Failures => format!("hook.{}.failure", hook.name),
+        }
+    }
+
+    /// What was seen of the hook of this check.
+    pub(super) fn judge(self, check: &Check, seen: &Observation) -> Verdict {
+        let mut unary = Service::PluginHooks.methods().filter(|hook| hook.is_unary());
+        let hook = unary.find(|hook| self.id(hook) == check.id);
+        let hook = hook.ok_or("there is no hook of this check")?;
+        match self {
+            Self::Answers => answer(hook, seen),
+            Self::Failures => failure(hook, seen),
+        }
     }
 }
 
@@ -76,27 +86,27 @@ fn answer(hook: &'static Method, seen: &Observation) -> Verdict {
             .collect();
         return match missing.is_empty() {
             true => Ok(String::new()),
-            false => Err(format!("the caller got a list without {}", missing.join(", "))),
+            false => Err(format!("the caller got a list without {}", missing.join(", ")).into()),
         };
     }
     same("answer", hook.response, &got, &sample::response(hook))
 }
 
 /// The plugin was asked what the caller asked.
-fn arrived(hook: &'static Method, report: &Report) -> Result<(), String> {
+fn arrived(hook: &'static Method, report: &Report) -> Verdict {
     let expected = sample::request(hook);
     let mut last = None;
     for call in report.hook_calls.iter().filter(|call| call.hook == hook.name) {
         let Some(request) = &call.request_hex else { continue };
         let request = hex::decode(request).map_err(|error| format!("the report: {error}"))?;
         if request == expected {
-            return Ok(());
+            return Ok(String::new());
         }
         last = Some(Bytes::from(request));
     }
     match last {
-        Some(request) => same("request", hook.request, &request, &expected).map(drop),
-        None => Err("the call did not arrive at the plugin".to_owned()),
+        Some(request) => same("request", hook.request, &request, &expected),
+        None => Err("the call did not arrive at the plugin".into()),
     }
 }
 
@@ -108,7 +118,8 @@ fn same(what: &str, message: &str, got: &Bytes, expected: &Bytes) -> Verdict {
         "the {what} is another {message} than was sent: {} bytes, not {}",
         got.len(),
         expected.len()
-    ))
+    )
+    .into())
 }
 
 fn failure(hook: &'static Method, seen: &Observation) -> Verdict {
@@ -119,7 +130,7 @@ fn failure(hook: &'static Method, seen: &Observation) -> Verdict {
     }
     let expected = decision_on_failure(hook, hook.error_channel == ErrorChannel::Embedded)?;
     if fired.decision != expected {
-        return Err(format!("the outcome is {:?}, not {expected:?}", fired.decision));
+        return Err(Fault::differs("the outcome", &expected, &fired.decision.as_str()).into());
     }
     let told = fired.failure.as_deref().unwrap_or_default();
     let error = sample::app_error(hook);
@@ -127,7 +138,7 @@ fn failure(hook: &'static Method, seen: &Observation) -> Verdict {
     let id = if hook.error_channel == ErrorChannel::Embedded { error.id } else { String::new() };
     match told.contains(&error.message) && told.contains(&id) {
         true => Ok(String::new()),
-        false => Err(format!("nothing tells of {:?}: {told:?}", error.message)),
+        false => Err(format!("nothing tells of {:?}: {told:?}", error.message).into()),
     }
 }
 

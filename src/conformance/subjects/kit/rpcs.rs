@@ -1,18 +1,16 @@
 //! Two checks per RPC: its answer crosses byte for byte, and its failure on its channel.
 
-use std::collections::BTreeSet;
-
 use fake_interpreters::sample;
 use plugin_proto::{Method, Service};
 
-use super::check::{Check, Verdict};
-use super::generated::DEFAULT_VERSION;
-use super::subject::Observation;
+use super::super::super::DEFAULT_VERSION;
+use super::super::super::catalogue::{Check, Fault, Verdict};
+use super::super::super::evidence::Observation;
 use crate::api::RecordedCall;
 
 /// What the plugin's calls are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sweep {
+pub enum Sweep {
     /// Every RPC with its generated response.
     Answers,
     /// Every RPC with its generated AppError.
@@ -27,6 +25,15 @@ impl Sweep {
         }
     }
 
+    /// Whether the check of this id is one of this sweep.
+    pub(super) fn makes(self, id: &str) -> bool {
+        let kind = match self {
+            Self::Answers => ".answer",
+            Self::Failures => ".failure",
+        };
+        id.starts_with("rpc.") && id.ends_with(kind)
+    }
+
     fn id(self, method: &Method) -> String {
         match self {
             Self::Answers => format!("rpc.{}.answer", method.name),
@@ -34,29 +41,18 @@ impl Sweep {
         }
     }
 
-    fn title(self, method: &Method) -> String {
-        match self {
-            Self::Answers => format!("{}: request and response cross byte for byte", method.name),
-            Self::Failures => format!(
-                "{}: a failure crosses whole, on the channel \"{}\"",
-                method.name, method.error_channel
-            ),
-        }
+    /// What the server recorded and the plugin reported of the RPC of this check.
+    pub(super) fn judge(
+        self,
+        check: &Check,
+        seen: &Observation,
+        recorded: &[RecordedCall],
+    ) -> Verdict {
+        let method = Service::PluginAPI.methods().find(|method| self.id(method) == check.id);
+        self.judge_rpc(method.ok_or("there is no RPC of this check")?, seen, recorded)
     }
 
-    /// One check per RPC, of what the server recorded and what the plugin reported.
-    pub(super) fn checks(self, seen: &Observation, recorded: &[RecordedCall]) -> Vec<Check> {
-        let methods = Service::PluginAPI.methods();
-        let check = |method| {
-            let verdict = self.judge(method, seen, recorded);
-            let mut check = Check::new(self.id(method), self.title(method), verdict);
-            check.millis = u64::try_from(seen.launch_time.as_millis()).unwrap_or(u64::MAX);
-            check
-        };
-        methods.map(check).collect()
-    }
-
-    fn judge(self, method: &Method, seen: &Observation, recorded: &[RecordedCall]) -> Verdict {
+    fn judge_rpc(self, method: &Method, seen: &Observation, recorded: &[RecordedCall]) -> Verdict {
         let report = seen.report.as_ref().map_err(Clone::clone)?;
         let mut arrived = recorded.iter().filter(|call| call.method == method);
         let arrived = arrived.next().ok_or_else(|| match &seen.launch {
@@ -64,7 +60,7 @@ impl Sweep {
             Err(error) => format!("the call did not arrive at the server: {error}"),
         })?;
         if arrived.request != sample::request(method) {
-            return Err("the request that arrived is not the one that was sent".to_owned());
+            return Err("the request that arrived is not the one that was sent".into());
         }
         let mut reported = report.calls.iter().filter(|call| call.rpc == method.name);
         let reported = reported.next().ok_or("the plugin does not report the call")?;
@@ -73,20 +69,16 @@ impl Sweep {
             let version = report.server_version.as_deref();
             return match version == Some(DEFAULT_VERSION) {
                 true => Ok(String::new()),
-                false => Err(format!("version: {version:?}, not {DEFAULT_VERSION:?}")),
+                false => Err(Fault::differs("version", &Some(DEFAULT_VERSION), &version).into()),
             };
         }
         match reported.matches {
             Some(true) => Ok(String::new()),
-            Some(false) => Err(reported.difference.clone().unwrap_or_else(|| {
-                format!("the plugin got something else, with status {}", reported.code)
-            })),
-            None => Err("the plugin did not compare the answer".to_owned()),
+            Some(false) => {
+                let other = || format!("the plugin got something else: {}", reported.code);
+                Err(reported.difference.clone().unwrap_or_else(other).into())
+            }
+            None => Err("the plugin did not compare the answer".into()),
         }
     }
-}
-
-/// The RPCs that arrived and were answered.
-pub(super) fn exercised(recorded: &[RecordedCall]) -> BTreeSet<&'static str> {
-    recorded.iter().map(|call| call.method.name).collect()
 }

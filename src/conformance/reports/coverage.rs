@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use plugin_proto::{Method, Service};
 use serde::{Deserialize, Serialize};
 
-use super::check::{Check, Status};
-use super::gate::{Gate, GateError};
-use super::generated::GeneratedApi;
-use super::rpcs::Sweep;
+use super::super::Gate;
+use super::super::fixtures::GeneratedApi;
+use super::super::subjects::GateError;
+use super::super::subjects::kit::Sweep;
+use super::finding::{Finding, Status};
 use crate::api::{Outcome, RecordedCall};
 use crate::embedded::{KvApi, KvStore};
 
@@ -97,7 +98,7 @@ impl Gate {
     pub async fn coverage(&self, snapshots: &Path) -> Result<Coverage, GateError> {
         let (answers, recorded) = self.sweep(Sweep::Answers).await?;
         let (failures, _) = self.sweep(Sweep::Failures).await?;
-        let passed = |checks: &[Check]| -> BTreeSet<String> {
+        let passed = |checks: &[Finding]| -> BTreeSet<String> {
             let passed = checks.iter().filter(|check| check.status == Status::Passed);
             passed.filter_map(|check| check.id.split('.').nth(1).map(str::to_owned)).collect()
         };
