@@ -4,7 +4,7 @@
 //! [`Break`] puts one fault into it, in the code that does the thing, for all RPCs or for one; each
 //! trips one check. It is what proves that the checks of SDKs can fail.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::Write as _;
 use std::str::FromStr;
@@ -12,7 +12,9 @@ use std::str::FromStr;
 use bytes::Bytes;
 use plugin_proto::names::suggestion;
 use plugin_proto::prost::Message as _;
-use plugin_proto::prost_reflect::{DynamicMessage, FieldDescriptor, ReflectMessage as _, SerializeOptions, Value};
+use plugin_proto::prost_reflect::{
+    DynamicMessage, FieldDescriptor, ReflectMessage as _, SerializeOptions, Value,
+};
 use plugin_proto::{Method, Service, v1};
 use serde_json::json;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
@@ -88,6 +90,8 @@ kinds! {
     /// The first field of the request, or else of the response, is not offered, and the driver says
     /// so.
     NotOffered = "not-offered",
+    /// No `User` has a nickname, in whichever message it stands, and the driver does not say so.
+    UserWithoutNickname = "user-without-nickname",
     /// The driver ends at the RPC's first case.
     Dies = "dies",
     /// The driver never answers the RPC's first case.
@@ -175,14 +179,15 @@ struct Case {
 pub async fn drive(breaks: &[Break]) -> Result<(), DriveError> {
     let target = std::env::var(wire::API_TARGET).map_err(|_| DriveError::NoTarget)?;
     let channel = wire::connect(&target)?;
-    let mut client = Client { channel, breaks, stale: None, begun: BTreeSet::new() };
+    let mut client = Client { channel, breaks, stale: BTreeMap::new() };
     let mut lines = BufReader::new(tokio::io::stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         let case: Case =
             serde_json::from_str(&line).map_err(|error| DriveError::Line(error.to_string()))?;
         let method = Method::by_name(Service::PluginAPI, &case.rpc)
             .ok_or_else(|| DriveError::Line(format!("there is no RPC {}", case.rpc)))?;
-        let first = client.begun.insert(method.name);
+        // The kit counts an RPC's cases from 1 on, and a new driver must not die of the next one.
+        let first = case.case % 100 == 1;
         let broken = |kind| first && client.broken(method, kind);
         if broken(Kind::Dies) {
             return Err(DriveError::Line("told to die".to_owned()));
@@ -215,10 +220,8 @@ fn say(line: &str) -> std::io::Result<()> {
 struct Client<'a> {
     channel: Channel,
     breaks: &'a [Break],
-    /// The first response of an RPC.
-    stale: Option<(&'static Method, Bytes)>,
-    /// The RPCs that have been asked for.
-    begun: BTreeSet<&'static str>,
+    /// Each RPC's first response.
+    stale: BTreeMap<&'static str, Bytes>,
 }
 
 /// How a call failed.
@@ -244,7 +247,11 @@ impl Client<'_> {
         self.breaks.iter().any(|fault| fault.kind == kind && of(fault))
     }
 
-    async fn answer(&mut self, method: &'static Method, request: &serde_json::Value) -> serde_json::Value {
+    async fn answer(
+        &mut self,
+        method: &'static Method,
+        request: &serde_json::Value,
+    ) -> serde_json::Value {
         if self.broken(method, Kind::Missing) {
             return json!({ "missing": format!("no method for {}", method.name) });
         }
@@ -303,8 +310,12 @@ impl Client<'_> {
                 fault(&mut request);
             }
         }
-        if self.broken(method, Kind::RequestLost) && method.request_descriptor().fields().len() == 0 {
+        if self.broken(method, Kind::RequestLost) && method.request_descriptor().fields().len() == 0
+        {
             return Err(Failed::Client("the call is not made".to_owned()));
+        }
+        if self.broken(method, Kind::UserWithoutNickname) {
+            forget_nicknames(&mut request);
         }
         let bytes = Bytes::from(request.encode_to_vec());
         if self.broken(method, Kind::RequestTwice) {
@@ -331,18 +342,17 @@ impl Client<'_> {
         if response.is_empty() && self.broken(method, Kind::Empty) {
             return Err(Failed::Client("there is nothing in the response".to_owned()));
         }
-        if self.broken(method, Kind::AnswerStale) && !response.is_empty() {
-            match &self.stale {
-                Some((stale, first)) if *stale == method => response = first.clone(),
-                _ => self.stale = Some((method, response.clone())),
-            }
+        if self.broken(method, Kind::AnswerStale) {
+            response = self.stale.entry(method.name).or_insert(response).clone();
         }
         let mut message = DynamicMessage::decode(method.response_descriptor(), response)
             .map_err(|error| client(&error))?;
         if self.broken(method, Kind::UnknownFields) && message.unknown_fields().count() > 0 {
             return Err(Failed::Client("there are unknown fields".to_owned()));
         }
-        if let Some(lacking) = lacking.filter(|field| field.parent_message() == &message.descriptor()) {
+        if let Some(lacking) =
+            lacking.filter(|field| field.parent_message() == &message.descriptor())
+        {
             message.clear_field(lacking);
         }
         let faults = [
@@ -354,6 +364,9 @@ impl Client<'_> {
             if self.broken(method, kind) {
                 fault(&mut message);
             }
+        }
+        if self.broken(method, Kind::UserWithoutNickname) {
+            forget_nicknames(&mut message);
         }
         let options = SerializeOptions::new().use_proto_field_name(true);
         let mut json = message
@@ -378,8 +391,7 @@ impl Client<'_> {
 
 /// The fields of a message, in the order of their numbers, without `error`.
 fn fields(descriptor: &plugin_proto::prost_reflect::MessageDescriptor) -> Vec<FieldDescriptor> {
-    let mut fields: Vec<_> =
-        descriptor.fields().filter(|field| field.name() != "error").collect();
+    let mut fields: Vec<_> = descriptor.fields().filter(|field| field.name() != "error").collect();
     fields.sort_by_key(FieldDescriptor::number);
     fields
 }
@@ -393,7 +405,11 @@ fn lacking(method: &Method) -> Option<FieldDescriptor> {
 /// Another RPC, with a request that is not asked for.
 fn other(method: &'static Method) -> &'static Method {
     let others = Service::PluginAPI.methods();
-    others.skip_while(|other| *other != method).nth(1).or_else(|| Service::PluginAPI.methods().next()).unwrap_or(method)
+    others
+        .skip_while(|other| *other != method)
+        .nth(1)
+        .or_else(|| Service::PluginAPI.methods().next())
+        .unwrap_or(method)
 }
 
 fn lose(message: &mut DynamicMessage) {
@@ -408,8 +424,10 @@ fn swap(message: &mut DynamicMessage) {
     let fields = fields(&message.descriptor());
     for (place, first) in fields.iter().enumerate() {
         for second in &fields[place + 1..] {
-            let alike = first.kind() == second.kind() && first.cardinality() == second.cardinality();
-            let (one, two) = (message.get_field(first).into_owned(), message.get_field(second).into_owned());
+            let alike =
+                first.kind() == second.kind() && first.cardinality() == second.cardinality();
+            let (one, two) =
+                (message.get_field(first).into_owned(), message.get_field(second).into_owned());
             if alike && !first.is_map() && !second.is_map() && one != two {
                 message.set_field(first, two);
                 message.set_field(second, one);
@@ -430,9 +448,28 @@ fn swap(message: &mut DynamicMessage) {
     }
 }
 
+fn forget_nicknames(message: &mut DynamicMessage) {
+    if message.descriptor().name() == "User" {
+        message.clear_field_by_name("nickname");
+    }
+    for (_, value) in message.fields_mut() {
+        forget_below(value);
+    }
+}
+
+fn forget_below(value: &mut Value) {
+    match value {
+        Value::Message(message) => forget_nicknames(message),
+        Value::List(items) => items.iter_mut().for_each(forget_below),
+        Value::Map(entries) => entries.values_mut().for_each(forget_below),
+        _ => {}
+    }
+}
+
 fn change(message: &mut DynamicMessage) {
     let Some(field) = fields(&message.descriptor()).into_iter().next() else { return };
-    if message.has_field(&field) || matches!(field.kind(), plugin_proto::prost_reflect::Kind::Bool) {
+    if message.has_field(&field) || matches!(field.kind(), plugin_proto::prost_reflect::Kind::Bool)
+    {
         changed(message.get_field_mut(&field));
     }
 }

@@ -1,6 +1,6 @@
 //! The checks of an SDK's client: up to nine for each RPC of PluginAPI.
 
-use plugin_proto::prost_reflect::MessageDescriptor;
+use plugin_proto::prost_reflect::{Kind, MessageDescriptor};
 use plugin_proto::{Method, Service};
 
 use super::Level::{Recommended, Required};
@@ -44,17 +44,23 @@ impl SdkCheck {
         Self::Offers,
     ];
 
-    /// Those that can be made of `method`. A response without fields is always empty, and where there
-    /// are no fields, none can be left out.
+    /// Those that can be made of `method`. A response without fields is always empty, and so is one
+    /// that says false and nothing else; where there are no fields, none can be left out.
     pub fn of(method: &Method) -> impl Iterator<Item = Self> {
-        let fields = |descriptor: MessageDescriptor| {
-            descriptor.fields().filter(|field| field.name() != "error").count()
+        let fields = |descriptor: MessageDescriptor| -> Vec<_> {
+            descriptor.fields().filter(|field| field.name() != "error").collect()
         };
         let (asked, answered) =
             (fields(method.request_descriptor()), fields(method.response_descriptor()));
+        let says_nothing = match answered.as_slice() {
+            [] => true,
+            [only] => only.kind() == Kind::Bool && !only.is_list(),
+            _ => false,
+        };
+        let has_fields = !(asked.is_empty() && answered.is_empty());
         Self::ALL.into_iter().filter(move |check| match check {
-            Self::Empty => answered > 0,
-            Self::Offers => asked + answered > 0,
+            Self::Empty => !says_nothing,
+            Self::Offers => has_fields,
             _ => true,
         })
     }
@@ -140,7 +146,9 @@ fn row(method: &Method, check: SdkCheck) -> Check {
         _ => Required,
     };
     let source = match check {
-        SdkCheck::ErrorEmbedded | SdkCheck::ErrorStatus => "proto/methods.tsv, column error_channel",
+        SdkCheck::ErrorEmbedded | SdkCheck::ErrorStatus => {
+            "proto/methods.tsv, column error_channel"
+        }
         SdkCheck::UnknownFields | SdkCheck::Empty => "proto3: unknown and absent fields",
         SdkCheck::GrpcFailures => "gRPC status codes",
         _ => "proto/proto/mattermost/pluginapi/v1",

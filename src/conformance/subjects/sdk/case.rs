@@ -1,10 +1,10 @@
 //! The cases of an RPC: what is asked, and what the server answers.
 
 use bytes::Bytes;
+use fake_interpreters::sample;
 use plugin_proto::prost::Message as _;
 use plugin_proto::prost_reflect::DynamicMessage;
 use plugin_proto::{Method, v1};
-use fake_interpreters::sample;
 use tonic::Status;
 
 use super::values;

@@ -6,7 +6,9 @@ use std::process::Stdio;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::sync::mpsc;
 
@@ -98,13 +100,20 @@ impl Driver {
             tokio::spawn(read_lines(stdout, sender));
         }
         let stderr = Arc::default();
-        let quoted = child.stderr.take().map(|from| tokio::spawn(keep_end(from, Arc::clone(&stderr))));
+        let quoted =
+            child.stderr.take().map(|from| tokio::spawn(keep_end(from, Arc::clone(&stderr))));
         let stdin = child.stdin.take();
         Ok(Self { child, stdin, lines, stderr, quoted, group })
     }
 
     /// Asks, and waits for the answer to `case`.
-    pub(super) async fn ask(&mut self, case: u64, line: &[u8], limit: Duration, stale: &mut Vec<u64>) -> Heard {
+    pub(super) async fn ask(
+        &mut self,
+        case: u64,
+        line: &[u8],
+        limit: Duration,
+        stale: &mut Vec<u64>,
+    ) -> Heard {
         match tokio::time::timeout(limit, self.exchange(case, line, stale)).await {
             Ok(heard) => heard,
             Err(_) => Heard::Nothing(DriverFault::Hung(limit)),
@@ -260,11 +269,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_is_heard_and_variables_are_set() {
-        let (heard, _) = hear(
-            r#"read line; echo "{\"case\":7,\"missing\":\"$TARGET\"}""#,
-            LIMIT,
-        )
-        .await;
+        let (heard, _) =
+            hear(r#"read line; echo "{\"case\":7,\"missing\":\"$TARGET\"}""#, LIMIT).await;
         let Heard::Answer(answer, None) = heard else { panic!("{heard:?}") };
         assert_eq!(answer.said, super::super::protocol::Said::Missing("127.0.0.1:1".into()));
     }
@@ -273,7 +279,9 @@ mod tests {
     async fn garbage_before_an_answer_is_named_and_stale_answers_are_told() {
         let script = r#"read line; echo hello; echo '{"case":3,"response":{}}'; echo '{"case":7,"response":{}}'"#;
         let (heard, stale) = hear(script, LIMIT).await;
-        let Heard::Answer(_, Some(DriverFault::Garbage(line, _))) = heard else { panic!("{heard:?}") };
+        let Heard::Answer(_, Some(DriverFault::Garbage(line, _))) = heard else {
+            panic!("{heard:?}")
+        };
         assert_eq!((line.as_str(), stale), ("hello", vec![3]));
     }
 

@@ -41,12 +41,15 @@ impl Offered {
         };
         for rpc in evidence {
             // Once for each RPC and direction.
-            note(merged(rpc.cases.iter().filter_map(request).map(|(given, found)| {
-                crossings(given, &found)
-            })));
-            note(merged(rpc.cases.iter().filter_map(response).map(|(given, found)| {
-                crossings(given, &found)
-            })));
+            note(merged(
+                rpc.cases.iter().filter_map(request).map(|(given, found)| crossings(given, &found)),
+            ));
+            note(merged(
+                rpc.cases
+                    .iter()
+                    .filter_map(response)
+                    .map(|(given, found)| crossings(given, &found)),
+            ));
         }
         let unseen = fields.into_iter().filter(|(_, known)| !known.crossed && known.places > 1);
         Self { unseen: unseen.map(|(field, _)| field).collect(), error_kinds }

@@ -100,9 +100,8 @@ struct ErrorLine {
 pub(super) fn ask(case: u64, rpc: &str, request: &DynamicMessage) -> Vec<u8> {
     // With false and 0, so that a driver need not know which fields have them by default.
     let options = SerializeOptions::new().use_proto_field_name(true).skip_default_fields(false);
-    let request = request
-        .serialize_with_options(serde_json::value::Serializer, &options)
-        .unwrap_or_default();
+    let request =
+        request.serialize_with_options(serde_json::value::Serializer, &options).unwrap_or_default();
     let mut line = serde_json::to_vec(&Ask { case, rpc, request }).unwrap_or_default();
     line.push(b'\n');
     line

@@ -187,9 +187,8 @@ fn unknown_fields(rpc: &RpcEvidence, offered: &Offered) -> Verdict {
     for case in of(rpc, |kind| kind == CaseKind::UnknownFields) {
         match said(case)? {
             Said::Response(json) => {
-                let lost = |case: &CaseEvidence, json| {
-                    lost_of_answer(case, json, offered, &declared)
-                };
+                let lost =
+                    |case: &CaseEvidence, json| lost_of_answer(case, json, offered, &declared);
                 let mut found = match lost(case, json) {
                     Ok(found) => found,
                     Err(why) => {
@@ -246,7 +245,12 @@ fn empty(rpc: &RpcEvidence, offered: &Offered) -> Verdict {
 fn error_embedded(rpc: &RpcEvidence) -> Verdict {
     for case in of(rpc, |kind| kind == CaseKind::ErrorEmbedded) {
         let wanted = case.case.app_error();
-        is_failure(said(case)?, &wanted.id, |status| status == i64::from(wanted.status_code), wanted.status_code)?;
+        is_failure(
+            said(case)?,
+            &wanted.id,
+            |status| status == i64::from(wanted.status_code),
+            wanted.status_code,
+        )?;
     }
     Ok(String::new())
 }

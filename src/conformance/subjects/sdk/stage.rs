@@ -55,7 +55,8 @@ impl Stage {
         let cutting = Arc::<Mutex<Option<Scissors>>>::default();
         let layer = Answers { present: Arc::clone(&present), scissors: Arc::clone(&cutting) };
         let server = ApiServer::builder(Arc::new(Nothing)).call_layer(layer).start().await?;
-        let address = server.tcp_address().ok_or_else(|| std::io::Error::other("no TCP address"))?;
+        let address =
+            server.tcp_address().ok_or_else(|| std::io::Error::other("no TCP address"))?;
         let relay = Relay::start(address).await?;
         *lock(&cutting) = Some(relay.scissors());
         Ok(Self { _server: server, relay, present })
