@@ -115,21 +115,21 @@ impl Places {
             return;
         }
         for (field, value) in message.fields() {
-            self.value(&at.field(field.name()), &field, value);
+            self.value(&at.field(field.name()), value);
         }
     }
 
-    fn value(&mut self, at: &At, field: &FieldDescriptor, value: &Value) {
+    fn value(&mut self, at: &At, value: &Value) {
         match value {
             Value::Message(message) => self.message(at, message),
             Value::List(items) => {
                 for (place, item) in items.iter().enumerate() {
-                    self.value(&at.item(&place.to_string()), field, item);
+                    self.value(&at.item(&place.to_string()), item);
                 }
             }
             Value::Map(entries) => {
                 for (key, value) in entries {
-                    self.value(&at.item(&key_text(key)), field, value);
+                    self.value(&at.item(&key_text(key)), value);
                 }
             }
             value => {
