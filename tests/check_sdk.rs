@@ -194,13 +194,32 @@ fn a_driver_that_hangs_or_answers_twice_fails_in_that_case_alone() {
 
 #[test]
 fn a_driver_that_is_none_is_given_up_soon() {
-    for script in ["exit 3", "cat > /dev/null", "yes garbage"] {
-        let driver = ["sh".to_owned(), "-c".to_owned(), script.to_owned()];
-        let run = check_command(&["--patience", "0.02"], &driver);
-        assert_eq!(run.status, Some(1), "{script}");
-        assert_eq!(run.with("passed"), BTreeSet::new(), "{script}");
-        assert!(run.detail("sdk.UploadData.request").contains("10 cases in a row"), "{script}");
+    for (script, hint) in [
+        ("echo no such module >&2; exit 3", "exit status: 3; it said: no such module"),
+        ("cat > /dev/null", "did not answer within"),
+        ("yes garbage", "garbage"),
+        ("while read line; do echo '{\"case\":0,\"response\":{}}'; done", "did not answer within"),
+    ] {
+        let output = Command::new(cargo_bin!("plugin-conformance"))
+            .args(["check", "sdk", "--patience", "0.02", "--", "sh", "-c", script])
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(2), "{script}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(said.contains("has not answered a single case") && said.contains(hint), "{said}");
     }
+}
+
+/// A driver that answers, and then no more.
+#[test]
+fn a_driver_that_falls_silent_leaves_the_rest_unobserved() {
+    let script = "read line; echo '{\"case\":1,\"missing\":\"all\"}'; exec cat > /dev/null";
+    let driver = ["sh".to_owned(), "-c".to_owned(), script.to_owned()];
+    let run = check_command(&["--patience", "0.02", "--jobs", "1"], &driver);
+    assert_eq!(run.status, Some(1));
+    assert_eq!(run.with("passed"), BTreeSet::new());
+    assert!(run.failed().contains("sdk.CreateUser.present"));
+    assert!(run.detail("sdk.UploadData.request").contains("10 cases in a row"));
 }
 
 #[test]

@@ -130,7 +130,9 @@ def main() -> None:
         for line in sys.stdin:
             case = json.loads(line)
             answer = driver.answer(case["rpc"], case["request"])
-            print(json.dumps({"case": case["case"], **answer}), file=answers, flush=True)
+            # What is no JSON is shown as it is: the kit says what is wrong with it.
+            text = json.dumps({"case": case["case"], **answer}, default=repr)
+            print(text, file=answers, flush=True)
 
 
 if __name__ == "__main__":

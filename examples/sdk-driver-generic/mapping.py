@@ -321,6 +321,8 @@ class Mapping:
             return enum_name(field, value)
         if isinstance(value, enum.Enum):
             value = value.value
+        if message is not None:
+            return plain_json(value)
         if field.type == field.TYPE_BYTES:
             data = value.encode() if isinstance(value, str) else bytes(value)
             return base64.b64encode(data).decode()
@@ -362,6 +364,17 @@ def attributes_of(value: Any) -> dict[str, Any] | None:
     if not is_builtin(type(value)) and hasattr(value, "__dict__"):
         return {plain(name): item for name, item in vars(value).items() if not name.startswith("_")}
     return None
+
+
+def plain_json(value: Any) -> Any:
+    """Any JSON, of which parts may still be protobuf's Structs."""
+    if hasattr(value, "DESCRIPTOR") and hasattr(value, "SerializeToString"):
+        return json_format.MessageToDict(value)
+    if isinstance(value, dict):
+        return {str(key): plain_json(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain_json(item) for item in value]
+    return value
 
 
 def nothing(hint: Any) -> Any:

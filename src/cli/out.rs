@@ -1,4 +1,4 @@
-//! What is printed. A full disk behind it is told at the end instead of in the middle, and ends
+//! What is printed. A full disk behind it is reported at the end instead of in the middle, and ends
 //! nothing: what was begun is finished, and plugins are stopped in order.
 
 use std::io::{self, Write as _};

@@ -179,14 +179,19 @@ impl Hooks {
     /// Asks the plugin which hooks it implements, and remembers them.
     pub(crate) async fn learn(&mut self) -> Result<Vec<String>, HookError> {
         let named = self.implemented(v1::ImplementedRequest::default()).await.decision?;
-        for name in &named {
-            if !METHODS.iter().any(|method| method.name == name) {
-                tracing::warn!(
-                    plugin_id = &*self.plugin_id,
-                    hook = name,
-                    "the plugin names a hook that does not exist"
-                );
-            }
+        let unknown =
+            || named.iter().filter(|name| !METHODS.iter().any(|method| method.name == **name));
+        // One warning, and a short one, whatever the plugin says.
+        let count = unknown().count();
+        if count > 0 {
+            let some: Vec<String> =
+                unknown().take(5).map(|name| name.chars().take(64).collect()).collect();
+            tracing::warn!(
+                plugin_id = &*self.plugin_id,
+                count,
+                hooks = ?some,
+                "the plugin names hooks that do not exist"
+            );
         }
         self.implemented = Arc::new(named.iter().cloned().collect());
         Ok(named)

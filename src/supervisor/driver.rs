@@ -531,7 +531,7 @@ impl Driver {
         .boxed()
     }
 
-    /// Nothing is left: tells whoever waits.
+    /// Nothing is left: wakes whoever waits.
     fn finish(mut self) {
         self.record(EventKind::Ended);
         let ending = self.life.ending().unwrap_or(Ending::Stopped);

@@ -1,4 +1,4 @@
-//! What a plugin writes on stdout and stderr (section 7 of the upstream supervisor's behaviour).
+//! What a plugin writes on stdout and stderr.
 //!
 //! [`LineSplitter`] cuts a stream into lines with bounded memory, [`StderrParser`] finds out how
 //! severe a line of stderr is, and [`TailBuffer`] keeps the last lines for error messages.

@@ -18,8 +18,9 @@ use super::protocol::{Answer, MAX_LINE_BYTES, cut, understand};
 const LEAVE: Duration = Duration::from_secs(2);
 /// So many lines that are no answer are read in one case, and no more.
 const MAX_GARBAGE: usize = 1000;
-/// How much of its standard error is quoted when a driver dies, in bytes.
+/// How much of its standard error is kept, in bytes, and how many lines are quoted when it dies.
 const STDERR_BYTES: usize = 2048;
+const QUOTED: usize = 3;
 
 /// What a driver did instead of answering, or beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -169,8 +170,10 @@ impl Driver {
             let _ = tokio::time::timeout(LEAVE, quoted).await;
         }
         let mut said = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
-        let said = String::from_utf8_lossy(said.make_contiguous()).trim().to_owned();
-        (how, said)
+        let said = String::from_utf8_lossy(said.make_contiguous()).into_owned();
+        // The end of a traceback is what tells.
+        let lines: Vec<_> = said.lines().filter(|line| !line.trim().is_empty()).collect();
+        (how, lines[lines.len().saturating_sub(QUOTED)..].join("\n"))
     }
 
     fn kill(&mut self) {

@@ -94,6 +94,15 @@ pub enum DriverError {
         /// Why.
         source: std::io::Error,
     },
+    /// It never answered, and was given up.
+    #[error("the driver {} has not answered a single case: {fault}; docs/check-sdk.md tells what a \
+        driver does", .program.to_string_lossy())]
+    Silent {
+        /// The program.
+        program: OsString,
+        /// What it did in the last case.
+        fault: DriverFault,
+    },
     /// There is no server for it.
     #[error(transparent)]
     Stage(#[from] StageError),
@@ -155,9 +164,27 @@ impl Session {
         while let Some(seen) = surveys.next().await {
             all.push(seen?);
         }
+        self.heard(&all)?;
         let _ = self.offered.set(Offered::of(&all));
         lock(&self.first).extend(all.into_iter().map(|rpc| (rpc.method.name, rpc.cases)));
         Ok(())
+    }
+
+    /// A driver that is none judges no SDK.
+    fn heard(&self, all: &[RpcEvidence]) -> Result<(), DriverError> {
+        let cases = || all.iter().flat_map(|rpc| &rpc.cases);
+        if cases().any(|case| matches!(case.outcome, Outcome::Said(_))) {
+            return Ok(());
+        }
+        let fault = cases().find_map(|case| match &case.outcome {
+            Outcome::Fault(fault) => Some(fault.clone()),
+            _ => None,
+        });
+        fault.map_or(Ok(()), |fault| Err(DriverError::Silent { program: self.program(), fault }))
+    }
+
+    fn program(&self) -> OsString {
+        self.options.command.first().cloned().unwrap_or_default()
     }
 
     async fn surveyed(&self, method: &'static Method) -> Result<RpcEvidence, DriverError> {
@@ -279,10 +306,8 @@ impl Session {
             (TARGET_VARIABLE, OsStr::new(target)),
             (CONTRACT_VARIABLE, contract.path().as_os_str()),
         ];
-        Driver::start(&self.options.command, &variables).map_err(|source| {
-            let program = self.options.command.first().cloned().unwrap_or_default();
-            DriverError::Start { program, source }
-        })
+        Driver::start(&self.options.command, &variables)
+            .map_err(|source| DriverError::Start { program: self.program(), source })
     }
 }
 
