@@ -17,6 +17,7 @@ mod kit;
 mod plugin;
 mod rpcs;
 mod sdk;
+mod supervisor;
 mod verdict;
 
 use std::fmt;
@@ -123,6 +124,10 @@ impl Check {
         Self { source, ..self }
     }
 
+    const fn needs(self, needs: &'static [&'static str]) -> Self {
+        Self { needs, ..self }
+    }
+
     const fn remedy(self, remedy: &'static str) -> Self {
         Self { remedy, ..self }
     }
@@ -142,6 +147,8 @@ pub fn all() -> &'static [Check] {
     static ALL: LazyLock<Vec<Check>> = LazyLock::new(|| {
         let mut all = rpcs::checks();
         all.extend(kit::CHECKS);
+        all.extend(supervisor::CHECKS);
+        all.extend(supervisor::rpcs());
         all.extend(plugin::CHECKS);
         all.extend(sdk::checks());
         all
