@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::output::escape::escaped_bytes;
+use crate::escape::escaped_bytes;
 pub use crate::hooks::HandshakeAddress;
 
 /// The first line must be shorter than this, in bytes without its end.
