@@ -68,6 +68,7 @@ pub use dynamic::{Dynamic, DynamicApi};
 pub use limits::ConnectionLimits;
 pub use listener::{Listen, ListenError};
 pub use overlay::Overlay;
+pub use owners::OwnersError;
 pub use plugin_api::PluginApi;
 /// Carries messages as bytes; the codec of the fake interpreters' client as well.
 pub use plugin_proto::RawCodec;

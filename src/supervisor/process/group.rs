@@ -2,23 +2,26 @@
 
 use std::io;
 use std::ops::Deref;
-use std::sync::atomic::AtomicUsize;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 
 use super::exit::ExitStatus;
-use super::sweep;
+#[cfg(target_os = "linux")]
+use super::processes::Processes;
+#[cfg(target_os = "linux")]
+use super::stat::{self, Stat};
+use super::sweeper;
 
 /// The longest that dropping an [`OwnedGroup`] waits for its background thread.
 const DROP_PATIENCE: Duration = Duration::from_millis(250);
 
-/// For how long the background thread looks for what is still alive.
-const BACKGROUND_SWEEP: Duration = Duration::from_secs(30);
+/// How long a group whose leader somebody else has reaped is taken for ours, where that cannot be
+/// asked. Its number means no other one before all numbers have come round.
+const GONE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// A group whose leader is our child.
 ///
@@ -30,9 +33,28 @@ const BACKGROUND_SWEEP: Duration = Duration::from_secs(30);
 pub(super) struct Group {
     pid: Pid,
     marker: String,
-    /// When the leader started, in the kernel's ticks since boot: nothing of it is older.
-    started: Option<u64>,
-    reaped: Mutex<bool>,
+    /// Before the leader was started, in the kernel's ticks since boot: nothing of it is older.
+    #[cfg(target_os = "linux")]
+    started: u64,
+    fate: Mutex<Fate>,
+}
+
+/// What has become of the leader.
+#[derive(Debug, Default)]
+struct Fate {
+    /// By us, when nothing else was left.
+    reaped: bool,
+    gone: Option<Gone>,
+}
+
+/// The leader was reaped by somebody else: by the kernel, because this process ignores SIGCHLD, or
+/// by a part of this process that waits for any child.
+#[derive(Debug, Clone, Copy)]
+struct Gone {
+    seen: Instant,
+    /// The same in the kernel's ticks since boot.
+    #[cfg(target_os = "linux")]
+    ticks: u64,
 }
 
 impl Group {
@@ -47,21 +69,61 @@ impl Group {
 
     #[cfg(target_os = "linux")]
     pub(super) fn started(&self) -> u64 {
-        self.started.unwrap_or(0)
+        self.started
+    }
+
+    /// Whether a process is a member of this group.
+    ///
+    /// Even when the leader has been reaped, the group keeps its number as long as it has members.
+    /// Whoever has started by then and has the number is one of them.
+    #[cfg(target_os = "linux")]
+    pub(super) fn owns(&self, process: &Stat) -> bool {
+        process.group == self.pid.as_raw_pid()
+            && process.started >= self.started
+            && self.lock().gone.is_none_or(|gone| process.started <= gone.ticks)
     }
 
     /// Sends a signal to all of the group; a group that is gone is no error.
     pub(super) fn signal(&self, signal: Signal) -> io::Result<()> {
-        let reaped = self.lock();
-        if *reaped || matches!(self.ask(WaitIdOptions::NOWAIT), Asked::Gone) {
+        let mut fate = self.lock();
+        if fate.reaped {
             return Ok(());
+        }
+        if matches!(self.ask(&mut fate, WaitIdOptions::NOWAIT), Asked::Gone) {
+            drop(fate);
+            if !self.has_members() {
+                return Ok(());
+            }
+            fate = self.lock();
         }
         match rustix::process::kill_process_group(self.pid, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             // What macOS says of a group of which only the dead leader is left.
-            Err(Errno::PERM) if matches!(self.ask(WaitIdOptions::NOWAIT), Asked::Dead(_)) => Ok(()),
+            Err(Errno::PERM)
+                if matches!(self.ask(&mut fate, WaitIdOptions::NOWAIT), Asked::Dead(_)) =>
+            {
+                Ok(())
+            }
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// Whether a group without its leader has members, so that its number means no other group.
+    #[cfg(target_os = "linux")]
+    fn has_members(&self) -> bool {
+        let processes = Processes::read();
+        processes.alive.iter().any(|process| self.owns(process))
+            || (processes.unseen.is_some() && self.is_just_gone())
+    }
+
+    /// Whether a group without its leader may have members, so that its number means no other group.
+    #[cfg(not(target_os = "linux"))]
+    fn has_members(&self) -> bool {
+        self.is_just_gone()
+    }
+
+    fn is_just_gone(&self) -> bool {
+        self.lock().gone.is_some_and(|gone| gone.seen.elapsed() < GONE_PATIENCE)
     }
 
     /// [`Self::signal`] with SIGKILL, for callers that can do nothing about a failure.
@@ -74,11 +136,11 @@ impl Group {
 
     /// How the leader ended; `None` while it lives. Does not reap it.
     pub(super) fn exit_status(&self) -> Option<ExitStatus> {
-        let reaped = self.lock();
-        if *reaped {
+        let mut fate = self.lock();
+        if fate.reaped {
             return Some(ExitStatus::Unknown);
         }
-        match self.ask(WaitIdOptions::NOWAIT) {
+        match self.ask(&mut fate, WaitIdOptions::NOWAIT) {
             Asked::Alive => None,
             Asked::Dead(state) => Some(state),
             Asked::Gone => Some(ExitStatus::Unknown),
@@ -86,36 +148,39 @@ impl Group {
     }
 
     /// Reaps the leader if it is dead; whether it is gone.
-    fn try_reap(&self) -> bool {
-        let mut reaped = self.lock();
-        if !*reaped {
-            *reaped = !matches!(self.ask(WaitIdOptions::empty()), Asked::Alive);
+    pub(super) fn try_reap(&self) -> bool {
+        let mut fate = self.lock();
+        if !fate.reaped {
+            fate.reaped = !matches!(self.ask(&mut fate, WaitIdOptions::empty()), Asked::Alive);
         }
-        *reaped
+        fate.reaped
     }
 
-    /// Blocks until the leader is dead, which may be for ever. Does not reap it.
-    fn wait(&self) {
-        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-        while let Err(Errno::INTR) = waitid(WaitId::Pid(self.pid), options) {}
-    }
-
-    fn ask(&self, options: WaitIdOptions) -> Asked {
+    fn ask(&self, fate: &mut Fate, options: WaitIdOptions) -> Asked {
         let options = options | WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        if fate.gone.is_some() {
+            return Asked::Gone;
+        }
         match waitid(WaitId::Pid(self.pid), options) {
             Ok(None) | Err(Errno::INTR) => Asked::Alive,
             Ok(Some(status)) => Asked::Dead(state(&status)),
-            // Somebody else reaped it, or the host ignores SIGCHLD and the kernel did.
-            Err(_) => Asked::Gone,
+            Err(_) => {
+                fate.gone = Some(Gone {
+                    seen: Instant::now(),
+                    #[cfg(target_os = "linux")]
+                    ticks: stat::now(),
+                });
+                Asked::Gone
+            }
         }
     }
 
     fn is_reaped(&self) -> bool {
-        *self.lock()
+        self.lock().reaped
     }
 
-    fn lock(&self) -> MutexGuard<'_, bool> {
-        self.reaped.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Fate> {
+        self.fate.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -134,6 +199,20 @@ fn state(status: &WaitIdStatus) -> ExitStatus {
     }
 }
 
+/// A time before a start.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub(super) struct Start(u64);
+
+impl Start {
+    pub(super) fn now() -> Self {
+        #[cfg(target_os = "linux")]
+        return Self(stat::now());
+        #[cfg(not(target_os = "linux"))]
+        Self(0)
+    }
+}
+
 /// The one owner of a [`Group`]: when it goes, so does the group.
 #[derive(Debug)]
 pub(super) struct OwnedGroup {
@@ -143,11 +222,17 @@ pub(super) struct OwnedGroup {
 }
 
 impl OwnedGroup {
-    /// Takes over a child that leads its own group and that nobody else reaps.
-    pub(super) fn new(child: &std::process::Child, marker: String) -> Self {
-        let pid = Pid::from_child(child);
-        let started = sweep::started(pid);
-        let group = Group { pid, marker, started, reaped: Mutex::new(false) };
+    /// Takes over a child that leads its own group. It was not started before `started`.
+    pub(super) fn new(child: &std::process::Child, marker: String, started: Start) -> Self {
+        #[cfg(not(target_os = "linux"))]
+        let _ = started;
+        let group = Group {
+            pid: Pid::from_child(child),
+            marker,
+            #[cfg(target_os = "linux")]
+            started: started.0,
+            fate: Mutex::default(),
+        };
         Self { group: Arc::new(group), abandoned: false }
     }
 
@@ -167,20 +252,19 @@ impl OwnedGroup {
         self.abandoned = true;
     }
 
-    /// Ends all of the group on a thread of its own. The other end hangs up when it is done.
+    /// Ends all of the group in the background. The other end hangs up when it is done.
     fn dispose(&self) -> Option<Receiver<()>> {
         self.group.kill();
-        let group = self.share();
-        let (done, waiting) = channel::<()>();
-        let thread = thread::Builder::new().name("plugin-reaper".to_owned());
-        match thread.spawn(move || {
-            end(&group);
-            drop(done);
-        }) {
-            Ok(_) => Some(waiting),
+        match sweeper::bury(self.share()) {
+            Ok(waiting) => Some(waiting),
             Err(error) => {
                 let pid = self.group.pid.as_raw_pid();
-                tracing::warn!(pid, %error, "no thread to wait for a killed process");
+                tracing::warn!(
+                    pid,
+                    %error,
+                    "no thread to look for what is left of a plugin: its process group is killed, \
+                     descendants that have left it are not, and nobody looks again"
+                );
                 self.group.try_reap();
                 None
             }
@@ -206,11 +290,4 @@ impl Drop for OwnedGroup {
             let _ = waiting.recv_timeout(DROP_PATIENCE);
         }
     }
-}
-
-fn end(group: &Group) {
-    sweep::sweep(group, Instant::now() + BACKGROUND_SWEEP, &AtomicUsize::new(0));
-    group.wait();
-    group.kill();
-    group.try_reap();
 }

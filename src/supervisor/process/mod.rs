@@ -22,8 +22,12 @@
 //!   its user, or made itself unreadable (`PR_SET_DUMPABLE`).
 //! - The signal mask is inherited from the thread that asked for the first plugin ever.
 
+#[cfg(target_os = "linux")]
+mod environ;
 mod error;
 mod exit;
+#[cfg(target_os = "linux")]
+mod eyes;
 mod group;
 mod marker;
 #[cfg(target_os = "linux")]
@@ -32,7 +36,10 @@ mod parent_death;
 mod processes;
 mod program;
 mod spawner;
+#[cfg(target_os = "linux")]
+mod stat;
 mod sweep;
+mod sweeper;
 // They look into `/proc`.
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
@@ -44,16 +51,16 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tokio::process::{ChildStderr, ChildStdout};
 
 pub use self::error::SpawnError;
-pub use self::exit::{ExitReport, ExitStatus};
+pub use self::exit::{ExitReport, ExitStatus, Unseen};
 use self::group::OwnedGroup;
 pub(super) use self::marker::marker;
+use self::sweeper::Progress;
 use self::watch::Watch;
 
 /// The environment variable that every process of a launch inherits, set to the launch's marker.
@@ -251,10 +258,10 @@ impl Process {
             tracing::warn!(pid = self.pid(), %error, "the process group could not be killed");
         }
         let dead = tokio::time::timeout_at(until.into(), self.exited()).await.is_ok();
-        let killed = Arc::new(AtomicUsize::new(0));
+        let progress = Arc::new(Progress::default());
         let clean = dead && {
             self.group.kill();
-            let sweep = sweep::run(self.group.share(), until, Arc::clone(&killed));
+            let sweep = sweeper::sweep(self.group.share(), until, Arc::clone(&progress));
             tokio::time::timeout_at(until.into(), sweep).await.unwrap_or(false)
         };
         let status = self.group.exit_status().unwrap_or(ExitStatus::Unknown);
@@ -263,6 +270,7 @@ impl Process {
         } else {
             self.group.abandon();
         }
-        ExitReport { status, stragglers: killed.load(Ordering::Acquire), timed_out: !clean }
+        let unseen = progress.unseen().filter(|_| !clean);
+        ExitReport { status, stragglers: progress.killed(), timed_out: !clean, unseen }
     }
 }
