@@ -102,7 +102,7 @@ type Read = fn(&Stat) -> Environment;
 #[derive(Debug)]
 pub(super) struct Reader {
     read: Read,
-    thread: Option<Sender<Arc<Batch>>>,
+    thread: Option<Sender<Handed>>,
     /// Processes that did not answer, each with a thread that still waits for it.
     stuck: Arc<Mutex<HashSet<(i32, u64)>>>,
 }
@@ -114,6 +114,9 @@ struct Batch {
     state: Mutex<State>,
     progress: Condvar,
 }
+
+/// A batch, and how many threads had been given up by then: one that comes to it late finds more.
+type Handed = (Arc<Batch>, usize);
 
 #[derive(Debug)]
 struct State {
@@ -141,7 +144,7 @@ impl Reader {
         Ok(reader)
     }
 
-    fn another(&self) -> io::Result<Sender<Arc<Batch>>> {
+    fn another(&self) -> io::Result<Sender<Handed>> {
         let (batches, queue) = channel();
         let (read, stuck) = (self.read, Arc::clone(&self.stuck));
         let thread = thread::Builder::new().name("plugin-environs".to_owned());
@@ -188,8 +191,9 @@ impl Reader {
 
     /// Whether a thread has taken it.
     fn hand_over(&mut self, batch: &Arc<Batch>) -> bool {
+        let handed = || (Arc::clone(batch), batch.lock().readers);
         if let Some(thread) = &self.thread
-            && thread.send(Arc::clone(batch)).is_ok()
+            && thread.send(handed()).is_ok()
         {
             return true;
         }
@@ -199,7 +203,7 @@ impl Reader {
         match self.another() {
             Ok(thread) => {
                 // Cannot fail: the thread takes batches for as long as this sender exists.
-                let taken = thread.send(Arc::clone(batch)).is_ok();
+                let taken = thread.send(handed()).is_ok();
                 self.thread = Some(thread);
                 taken
             }
@@ -215,10 +219,9 @@ impl Reader {
     }
 }
 
-fn serve(queue: &Receiver<Arc<Batch>>, read: Read, stuck: &Mutex<HashSet<(i32, u64)>>) {
+fn serve(queue: &Receiver<Handed>, read: Read, stuck: &Mutex<HashSet<(i32, u64)>>) {
     let stuck = || stuck.lock().unwrap_or_else(PoisonError::into_inner);
-    for batch in queue {
-        let me = batch.lock().readers;
+    for (batch, me) in queue {
         loop {
             let mut state = batch.lock();
             if state.readers != me {

@@ -66,8 +66,8 @@ fn answer(request: &[u8], content: &File, limit: u64) -> Option<Vec<u8>> {
     let mut error = 0;
     let mut body = Vec::new();
     match operation {
-        // FORGET, INTERRUPT, BATCH_FORGET want no answer.
-        2 | 36 | 42 => return None,
+        // FORGET, INTERRUPT, BATCH_FORGET want no answer, and WRITE gets none.
+        2 | 16 | 36 | 42 => return None,
         // LOOKUP.
         1 => {
             for word in [FILE, 0, 3600, 3600, 0] {
