@@ -103,7 +103,7 @@ fn the_wall_clock_is_read_for_dates_only() {
         look(&root().join(folder), &mut readers);
     }
     let allowed =
-        ["src/embedded/kv/clock.rs", "src/host/trace.rs", "src/supervisor/process/marker.rs"];
+        ["src/embedded/clock.rs", "src/host/trace.rs", "src/supervisor/process/marker.rs"];
     assert_eq!(readers, BTreeSet::from(allowed.map(str::to_owned)));
     let lint = fs::read_to_string(root().join("clippy.toml")).unwrap();
     assert!(lint.contains("\"std::time::SystemTime::now\""), "{lint}");

@@ -1,7 +1,7 @@
 //! What each hook decides, across the process boundary: 41 unary hooks, each answered, refused,
 //! failed, left hanging, cut off and not implemented by a fake interpreter.
 //!
-//! `src/conformance/decisions.tsv` is the oracle; `snapshots/hooks/` shows what crosses.
+//! `src/conformance/catalogue/decisions.tsv` is the oracle; `snapshots/hooks/` shows what crosses.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -95,7 +95,7 @@ struct Row {
 }
 
 fn decisions() -> BTreeMap<&'static str, Row> {
-    let table = include_str!("../src/conformance/decisions.tsv");
+    let table = include_str!("../src/conformance/catalogue/decisions.tsv");
     let lines = table.lines().filter(|line| !line.starts_with('#')).skip(1);
     lines
         .map(|line| {

@@ -1,6 +1,6 @@
 //! Scripts ready to use: plugins that behave well, and plugins that misbehave in one known way.
 
-use crate::names::suggestion;
+use plugin_proto::names::suggestion;
 
 /// A script with a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -24,34 +24,20 @@ compile_error!(
     "fake-python runs on Linux and macOS: Mattermost servers with Python plugins do too"
 );
 
-mod arguments;
-mod calls;
 pub mod characters;
 pub mod compare;
-pub mod control;
-mod driver;
-mod hook_call;
-pub mod hook_control;
-mod hook_report;
-mod hooks;
-mod http_reply;
-mod http_request;
-mod life;
-mod outgoing;
-mod process;
-mod reply;
+mod deeds;
+mod lock;
+mod protocol;
 pub mod report;
-mod reporter;
-mod routes;
 pub mod run;
 pub mod sample;
+mod say;
 pub mod script;
-mod serve_http;
-mod serving;
-mod steps;
 pub mod wire;
 
 pub use characters::Character;
 pub use plugin_proto::names;
+pub use protocol::{control, hook_control};
 pub use report::Report;
 pub use script::Script;

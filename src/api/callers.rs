@@ -1,11 +1,11 @@
 //! Who may connect to the API server.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::listener::Listen;
 use super::owners::{Owner, Owners, OwnersError, Pair};
+use super::peer::Peer;
 
 /// Who may connect to an [`ApiServer`](super::ApiServer).
 ///
@@ -24,17 +24,6 @@ pub enum Callers {
     SameUser,
     /// Everybody who reaches the address. For a plugin that changes its user.
     Anyone,
-}
-
-/// The other end of an accepted connection.
-#[derive(Debug)]
-pub(super) enum Peer {
-    Tcp {
-        theirs: SocketAddr,
-        ours: io::Result<SocketAddr>,
-    },
-    /// The user that connected.
-    Unix(io::Result<u32>),
 }
 
 /// Why a peer is cut off.

@@ -11,12 +11,13 @@ use hyper::server::conn::http2;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::callers::{Guard, Peer};
+use super::callers::Guard;
+use super::http_service::HttpService;
 use super::limits::ConnectionLimits;
 use super::listener::{Listener, PeerStream};
 use super::pause::Pause;
+use super::peer::Peer;
 use super::preface::{self, Stranger};
-use super::server::HttpService;
 use super::tasks::Tasks;
 
 /// What holds for each connection.

@@ -29,3 +29,7 @@ impl Default for ConnectionLimits {
         }
     }
 }
+
+/// The largest message that is accepted or sent, in bytes: 100 MiB, what the Python SDK allows
+/// itself on its API channel.
+pub const MAX_MESSAGE_BYTES: usize = 100 * 1024 * 1024;

@@ -8,11 +8,15 @@ use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
-use super::callers::Peer;
 use super::owners::OwnersError;
+use super::peer::Peer;
 use super::socket_folder::SocketFolder;
 use super::token::TokenError;
 use crate::remedy::remedy;
+
+/// The environment variable in which a plugin finds the API server: `host:port`, or
+/// `unix:///absolute/path`.
+pub const TARGET_VARIABLE: &str = "MATTERMOST_PLUGIN_API_TARGET";
 
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]

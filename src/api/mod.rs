@@ -41,6 +41,7 @@ mod callers;
 mod channel;
 mod connections;
 mod dynamic;
+mod http_service;
 pub(crate) mod json;
 mod limits;
 mod listener;
@@ -48,6 +49,7 @@ pub mod mock;
 mod overlay;
 mod owners;
 pub(crate) mod pause;
+mod peer;
 mod plugin_api;
 mod preface;
 mod recording;
@@ -65,8 +67,8 @@ pub use call::{ApiCall, BoxCallService};
 pub use callers::Callers;
 pub use channel::{Dialect, app_error_of_status, code_of_http_status};
 pub use dynamic::{Dynamic, DynamicApi};
-pub use limits::ConnectionLimits;
-pub use listener::{Listen, ListenError};
+pub use limits::{ConnectionLimits, MAX_MESSAGE_BYTES};
+pub use listener::{Listen, ListenError, TARGET_VARIABLE};
 pub use overlay::Overlay;
 pub use owners::OwnersError;
 pub use plugin_api::PluginApi;
@@ -77,11 +79,3 @@ pub use request::ApiRequest;
 pub use server::{ApiServer, ApiServerBuilder, ApiStop};
 pub use service::GrpcService;
 pub use token::{ApiToken, TOKEN_VARIABLE, TokenError};
-
-/// The largest message that is accepted or sent, in bytes: 100 MiB, what the Python SDK allows
-/// itself on its API channel.
-pub const MAX_MESSAGE_BYTES: usize = 100 * 1024 * 1024;
-
-/// The environment variable in which a plugin finds the API server: `host:port`, or
-/// `unix:///absolute/path`.
-pub const TARGET_VARIABLE: &str = "MATTERMOST_PLUGIN_API_TARGET";

@@ -1,15 +1,11 @@
 //! The PluginAPI server: starts, says its target, stops for certain.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures::FutureExt as _;
-use futures::future::BoxFuture;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use plugin_proto::FILE_DESCRIPTOR_SET;
 use tonic::Status;
 use tonic::body::Body;
@@ -22,41 +18,14 @@ use super::call::{ApiCall, BoxCallService, Calls};
 use super::callers::{Callers, Guard};
 use super::channel::{Dialect, ErrorBudget};
 use super::connections::{Rules, accept};
-use super::limits::ConnectionLimits;
+use super::http_service::{BoxGrpcService, HttpService};
+use super::limits::{ConnectionLimits, MAX_MESSAGE_BYTES};
 use super::listener::{Listen, ListenError, Listener};
+use super::plugin_api::PluginApi;
 use super::recording::{Recorder, RecordingLayer};
 use super::service::GrpcService;
 use super::tasks::Tasks;
 use super::token::ApiToken;
-use super::{MAX_MESSAGE_BYTES, PluginApi};
-
-/// The service behind the connections.
-#[derive(Clone)]
-pub(super) enum HttpService {
-    /// No layers: nothing to pay for them.
-    Plain(GrpcService),
-    Layered(BoxGrpcService),
-}
-
-impl hyper::service::Service<Request<Incoming>> for HttpService {
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
-
-    fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let request = request.map(Body::new);
-        match self {
-            Self::Plain(service) => service.answer(request),
-            Self::Layered(service) => {
-                let answer = service.clone().oneshot(request);
-                let failed = |error| Status::from_error(error).into_http();
-                answer.map(move |answer| Ok(answer.unwrap_or_else(failed))).boxed()
-            }
-        }
-    }
-}
-
-type BoxGrpcService = BoxCloneSyncService<Request<Body>, Response<Body>, BoxError>;
 
 /// After the drain's deadline, aborted tasks have this long to be dropped. Only an implementation
 /// that blocks its thread needs it.

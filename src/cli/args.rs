@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use plugin_conformance::conformance::DEFAULT_VERSION;
+use plugin_conformance::conformance::runner::{DEFAULT_JOBS, Filter};
+use plugin_conformance::conformance::{DEFAULT_VERSION, SubjectKind};
 use plugin_conformance::host::HookLine;
+use plugin_proto::names::suggestion;
 
 /// The conformance gate for the boundary between the Mattermost server and its Python plugins.
 ///
@@ -25,6 +27,8 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Check(CheckArguments),
+    List(ListArguments),
+    Explain(ExplainArguments),
     Bundle(BundleArguments),
     Serve(ServeArguments),
     Run(RunArguments),
@@ -49,9 +53,32 @@ pub(crate) struct CheckArguments {
     pub(crate) results: ResultArguments,
 }
 
-/// What becomes of the checks.
+/// Which checks are made, and what becomes of them.
 #[derive(Debug, Args)]
 pub(crate) struct ResultArguments {
+    /// Make only the checks of these ids; `*` stands for any characters, `!` leaves out
+    ///
+    /// Separated by commas: `launch.*,stop.sigterm,!launch.unix-socket`. `plugin-conformance list`
+    /// prints all ids.
+    #[arg(long, value_name = "PATTERN", value_parser = filter, allow_hyphen_values = true)]
+    pub(crate) filter: Option<Filter>,
+
+    /// How many cases run at the same time
+    #[arg(long, value_name = "N", default_value_t = DEFAULT_JOBS as u64, value_parser = clap::value_parser!(u64).range(1..=64))]
+    pub(crate) jobs: u64,
+
+    /// End the run at the first check that fails it
+    #[arg(long)]
+    pub(crate) fail_fast: bool,
+
+    /// The seed of everything random; one that is not 0 also runs the cases in another order
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+
+    /// Let broken recommendations fail the run, too
+    #[arg(long)]
+    pub(crate) strict: bool,
+
     /// Write the result to FILE as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -59,9 +86,13 @@ pub(crate) struct ResultArguments {
     /// Checks that FILE lists may fail, and must
     ///
     /// A line has a check's id, or a pattern with *, and the reason: `rpc.GetUser.answer  # MM-1`.
-    /// Lines whose checks pass, and lines that name no check, fail the run.
+    /// A line whose checks pass, or that names no check of any subject, fails the run.
     #[arg(long, value_name = "FILE")]
     pub(crate) known_failures: Option<PathBuf>,
+}
+
+fn filter(text: &str) -> Result<Filter, String> {
+    Filter::parse(text).map_err(|error| error.to_string())
 }
 
 #[derive(Debug, Subcommand)]
@@ -96,6 +127,40 @@ pub(crate) struct PluginArguments {
     /// calls.
     #[arg(long, value_name = "FILE")]
     pub(crate) mocks: Option<PathBuf>,
+}
+
+/// List the checks.
+///
+/// A line per check: its id, its level and the rule. `explain ID` tells the rest of one.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugin-conformance list --subject supervisor\n  \
+    plugin-conformance list --json | jq -r '.[].id'")]
+pub(crate) struct ListArguments {
+    /// Only the checks of this subject
+    #[arg(long, value_name = "SUBJECT", value_parser = subject)]
+    pub(crate) subject: Option<SubjectKind>,
+
+    /// Print them as JSON, with all that `explain` tells
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn subject(text: &str) -> Result<SubjectKind, String> {
+    let found = SubjectKind::ALL.into_iter().find(|kind| kind.to_string() == text);
+    found.ok_or_else(|| {
+        let all = SubjectKind::ALL.map(|kind| kind.to_string());
+        let near = suggestion(text, all.iter().map(String::as_str));
+        format!("there is no such subject{near}; give one of {}", all.join(", "))
+    })
+}
+
+/// Explain a check: what goes wrong where it is broken, where the rule comes from, how to mend it.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugin-conformance explain launch.api-first")]
+pub(crate) struct ExplainArguments {
+    /// The check's id
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
 }
 
 /// Write a bundle that any supervisor can launch.

@@ -1,4 +1,4 @@
-//! `check` and `check plugin`.
+//! `check` and its subjects: all of them go the same way, from [`prepare`] to [`finish`].
 
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
@@ -8,38 +8,50 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use plugin_conformance::api::mock::MockFile;
+use plugin_conformance::conformance::subjects::kit::Kit;
+use plugin_conformance::conformance::subjects::plugin::PluginBundle;
 use plugin_conformance::conformance::{
-    Check, Gate, Interpreter, KnownFailures, Progress, RunReport, Status, WriteError,
+    Event, EventSink, Finding, Interpreter, KnownFailures, RunReport, Runner, Status, Subject,
+    WriteError,
 };
 
 use super::args::{PluginArguments, ResultArguments};
 use super::{Failure, out};
 
 pub(super) async fn kit(results: &ResultArguments) -> Result<ExitCode, Failure> {
-    let start = Instant::now();
-    let known = prepare(results)?;
-    let gate = Gate::new(Interpreter::Link(super::interpreter()?)).progress(progress(&known));
-    let report = gate.check().await?;
-    finish(report, results, known.as_deref(), start)
+    judge(&Kit::new(Interpreter::Link(super::interpreter()?)), results).await
 }
 
 pub(super) async fn plugin(arguments: PluginArguments) -> Result<ExitCode, Failure> {
+    let mocks = arguments.mocks.as_deref().map(MockFile::load).transpose()?;
+    let PluginArguments { dir, unix, results, .. } = arguments;
+    judge(&PluginBundle { dir, unix, mocks }, &results).await
+}
+
+/// Judges a subject as the arguments say, and tells what comes of it.
+async fn judge<S: Subject>(subject: &S, results: &ResultArguments) -> Result<ExitCode, Failure> {
     let start = Instant::now();
-    let known = prepare(&arguments.results)?;
-    let gate = Gate::new(Interpreter::Link(super::interpreter()?)).progress(progress(&known));
-    let (dir, unix) = (&arguments.dir, arguments.unix);
-    let report = match &arguments.mocks {
-        Some(file) => gate.check_plugin_with(dir, unix, &MockFile::load(file)?).await?,
-        None => gate.check_plugin(dir, unix).await?,
-    };
-    finish(report, &arguments.results, known.as_deref(), start)
+    let runner = prepare(subject, results)?;
+    let report = runner.run(subject).await?;
+    finish(report, results, start)
 }
 
 /// What is wrong with the arguments is told before anything is launched.
-fn prepare(results: &ResultArguments) -> Result<Option<Arc<KnownFailures>>, Failure> {
+fn prepare<S: Subject>(subject: &S, results: &ResultArguments) -> Result<Runner, Failure> {
     writable(results.json.as_deref())?;
     let known = results.known_failures.as_deref().map(KnownFailures::load).transpose()?;
-    Ok(known.map(Arc::new))
+    let filter = results.filter.clone().unwrap_or_default();
+    filter.fits(subject.kind()).map_err(|error| format!("--filter: {error}"))?;
+    Ok(Runner {
+        filter,
+        jobs: usize::try_from(results.jobs).unwrap_or(1),
+        fail_fast: results.fail_fast,
+        seed: results.seed,
+        strict: results.strict,
+        known: known.map(Arc::new),
+        events: progress(),
+        ..Runner::default()
+    })
 }
 
 /// A run whose result cannot be written is not begun.
@@ -50,10 +62,10 @@ fn writable(json: Option<&Path>) -> Result<(), WriteError> {
 }
 
 /// A line per check; the RPCs, of which there are many, a line per hundred and one per failure.
-fn progress(known: &Option<Arc<KnownFailures>>) -> Progress {
-    let known = known.clone();
+fn progress() -> EventSink {
     let rpcs = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
-    Arc::new(move |check: &Check| {
+    Arc::new(move |event| {
+        let Event::Judged(check) = event else { return };
         let sweep = check.id.strip_prefix("rpc.").and_then(|rest| rest.split('.').nth(1));
         if let (Some(sweep), Status::Passed) = (sweep, check.status) {
             let Ok(mut rpcs) = rpcs.lock() else { return };
@@ -64,19 +76,16 @@ fn progress(known: &Option<Arc<KnownFailures>>) -> Progress {
             }
             return;
         }
-        let mut check = check.clone();
-        if let Some(known) = &known {
-            known.mark(&mut check);
-        }
-        tell(&check);
+        tell(check);
     })
 }
 
-fn tell(check: &Check) {
+fn tell(check: &Finding) {
     let word = match check.status {
         Status::Passed => "ok     ",
         Status::Failed => "FAILED ",
         Status::Known => "known  ",
+        Status::NotObservable => "unseen ",
         Status::Skipped => "skipped",
     };
     out::say(&format!("{word} {}: {}", check.id, check.title));
@@ -88,23 +97,28 @@ fn tell(check: &Check) {
 }
 
 fn finish(
-    mut report: RunReport,
+    report: RunReport,
     results: &ResultArguments,
-    known: Option<&KnownFailures>,
     start: Instant,
 ) -> Result<ExitCode, Failure> {
-    if let Some(known) = known {
-        report = known.judge(report);
+    let (summary, rpcs) = (report.summary, report.rpcs);
+    if results.known_failures.is_some() {
         report.checks.last().into_iter().for_each(tell);
     }
-    let (summary, rpcs) = (report.summary, report.rpcs);
-    let known = known.map(|_| format!(", {} known", summary.known)).unwrap_or_default();
+    let counted = [
+        (true, summary.passed, "passed"),
+        (true, summary.failed, "failed"),
+        (summary.advised > 0, summary.advised, "recommended"),
+        (results.known_failures.is_some(), summary.known, "known"),
+        (summary.not_observable > 0, summary.not_observable, "not observable"),
+        (true, summary.skipped, "skipped"),
+    ];
+    let counted = counted.iter().filter(|(shown, ..)| *shown);
+    let counted: Vec<_> = counted.map(|(_, count, word)| format!("{count} {word}")).collect();
     out::say(&format!(
-        "\n{} checks: {} passed, {} failed{known}, {} skipped; {} of {} RPCs exercised; {:.1} s",
+        "\n{} checks: {}; {} of {} RPCs exercised; {:.1} s",
         summary.checks,
-        summary.passed,
-        summary.failed,
-        summary.skipped,
+        counted.join(", "),
         rpcs.exercised,
         rpcs.total,
         start.elapsed().as_secs_f64(),

@@ -1,6 +1,7 @@
 //! Arguments in, text out. What is done is done in the library.
 
 mod args;
+mod catalogue;
 mod check;
 mod coverage;
 mod out;
@@ -56,6 +57,8 @@ pub(crate) fn main() -> ExitCode {
                 Some(CheckWhat::Plugin(plugin)) => check::plugin(plugin).await,
                 None => check::kit(&check.results).await,
             },
+            Command::List(arguments) => catalogue::list(&arguments),
+            Command::Explain(arguments) => catalogue::explain(&arguments),
             Command::Bundle(arguments) => bundle(&arguments),
             Command::Serve(arguments) => serve::serve(arguments).await,
             Command::Run(arguments) => run::run(arguments).await,

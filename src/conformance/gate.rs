@@ -1,99 +1,67 @@
-//! Runs the checks.
+//! The gate as a library: the subjects of this process, and the runner, put together.
 
-use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use fake_interpreters::characters::Character;
-use futures::StreamExt as _;
-use futures::stream;
-use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
-use super::bundle::{Bundle, BundleError, Interpreter};
-use super::check::Check;
-use super::generated::{DEFAULT_VERSION, GeneratedApi};
-use super::hooks::HookSweep;
-use super::report::RunReport;
-use super::rpcs::{Sweep, exercised};
-use super::scenarios::{SCENARIOS, Scenario};
-use super::subject::{KitSupervisor, Observation, Offer, Story, Subject};
-use crate::api::{ApiServer, ApiServerBuilder, RecordedCall, Recorder};
+use super::evidence::Observation;
+use super::fixtures::Interpreter;
+use super::reports::{Finding, RunReport};
+use super::runner::{EventSink, Filter, Runner};
+use super::subjects::kit::{Kit, KitCase, Launcher, Scenario, ServerFault, Sweep};
+use super::subjects::plugin::PluginBundle;
+use super::subjects::{GateError, Subject as _};
+use crate::api::RecordedCall;
+use crate::api::mock::MockFile;
 use crate::hooks::HookLayer;
 
-/// Launches that run at the same time. Most of them wait for a deadline.
-const AT_ONCE: usize = 6;
-/// No launch takes longer, whatever the subject does.
-const PATIENCE: Duration = Duration::from_secs(180);
-
-/// Why a run could not be made.
-#[derive(Debug, thiserror::Error)]
-pub enum GateError {
-    /// A bundle could not be written.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
-    /// No folder for the bundles.
-    #[error("cannot make a temporary folder for the bundles: {0}; set TMPDIR to a writable folder")]
-    Temp(#[source] std::io::Error),
-    /// A scenario names a character that does not exist.
-    #[error("there is no fake interpreter {0:?}")]
-    Character(String),
-}
-
-/// Hears of every check as soon as it is made.
-pub type Progress = Arc<dyn Fn(&Check) + Send + Sync>;
-
-/// Changes the server between handler and wire; for saboteurs.
-pub type Fault = Arc<dyn Fn(ApiServerBuilder) -> ApiServerBuilder + Send + Sync>;
-
-/// The checks, ready to be made.
+/// The checks of this process's subjects, ready to be made.
 #[derive(Clone)]
 pub struct Gate {
-    pub(super) interpreter: Interpreter,
-    pub(super) subject: Arc<dyn Subject>,
-    pub(super) progress: Progress,
-    fault: Fault,
-    hook_fault: HookLayer,
+    kit: Kit,
+    runner: Runner,
 }
 
 impl Gate {
     /// A gate for the kit's own supervisor. The interpreter is a compiled `fake-python`, or any
     /// program that behaves like it when its name is `python`, as the command-line tool does.
     pub fn new(interpreter: Interpreter) -> Self {
-        Self {
-            interpreter,
-            subject: Arc::new(KitSupervisor::default()),
-            progress: Arc::new(|_| ()),
-            fault: Arc::new(|server| server),
-            hook_fault: Arc::new(|hooks| hooks),
-        }
+        Self { kit: Kit::new(interpreter), runner: Runner::default() }
     }
 
-    /// Judges another supervisor.
+    /// Judges another supervisor of this process.
     #[must_use]
-    pub fn subject(mut self, subject: Arc<dyn Subject>) -> Self {
-        self.subject = subject;
+    pub fn launcher(mut self, launcher: Arc<dyn Launcher>) -> Self {
+        self.kit.launcher = launcher;
         self
     }
 
-    /// Tells of each check as it is made.
+    /// Tells of everything as it happens.
     #[must_use]
-    pub fn progress(mut self, progress: Progress) -> Self {
-        self.progress = progress;
+    pub fn events(mut self, events: EventSink) -> Self {
+        self.runner.events = events;
+        self
+    }
+
+    /// Another run than the usual: other checks, other limits.
+    #[must_use]
+    pub fn runner(mut self, runner: Runner) -> Self {
+        self.runner = runner;
         self
     }
 
     /// Puts a fault between handler and wire, to see whether the checks catch it.
     #[must_use]
-    pub fn fault(mut self, fault: Fault) -> Self {
-        self.fault = fault;
+    pub fn fault(mut self, fault: ServerFault) -> Self {
+        self.kit.server_fault = fault;
         self
     }
 
     /// Puts a fault between the typed hooks and the wire, to see whether the checks catch it.
     #[must_use]
     pub fn hook_fault(mut self, fault: HookLayer) -> Self {
-        self.hook_fault = fault;
+        self.kit.hook_fault = fault;
         self
     }
 
@@ -103,18 +71,7 @@ impl Gate {
     /// # Errors
     /// [`GateError`] when the run cannot be made; a rule that is broken is no error.
     pub async fn check(&self) -> Result<RunReport, GateError> {
-        let mut checks = Vec::new();
-        let mut reached = BTreeSet::new();
-        for sweep in [Sweep::Answers, Sweep::Failures] {
-            let (made, recorded) = self.sweep(sweep).await?;
-            checks.extend(made);
-            if sweep == Sweep::Answers {
-                reached = exercised(&recorded);
-            }
-        }
-        checks.extend(self.hooks().await?);
-        checks.extend(self.scenarios().await?);
-        Ok(RunReport::new(checks, &reached))
+        self.runner.run(&self.kit).await
     }
 
     /// The checks of the answers alone.
@@ -122,8 +79,7 @@ impl Gate {
     /// # Errors
     /// As [`check`](Self::check).
     pub async fn check_answers(&self) -> Result<RunReport, GateError> {
-        let (checks, recorded) = self.sweep(Sweep::Answers).await?;
-        Ok(RunReport::new(checks, &exercised(&recorded)))
+        self.check_only("rpc.*.answer").await
     }
 
     /// The checks of the failures alone.
@@ -131,23 +87,7 @@ impl Gate {
     /// # Errors
     /// As [`check`](Self::check).
     pub async fn check_failures(&self) -> Result<RunReport, GateError> {
-        let (checks, recorded) = self.sweep(Sweep::Failures).await?;
-        Ok(RunReport::new(checks, &exercised(&recorded)))
-    }
-
-    pub(super) async fn sweep(
-        &self,
-        sweep: Sweep,
-    ) -> Result<(Vec<Check>, Vec<RecordedCall>), GateError> {
-        let folder = folder()?;
-        let bundle = self.bundle(folder.path(), sweep.character())?;
-        let recorder = Recorder::default();
-        let offer = self.offer(sweep, &recorder);
-        let seen = self.live(&bundle.dir, offer, Story::LaunchAndStop).await;
-        let recorded = recorder.calls();
-        let checks = sweep.checks(&seen, &recorded);
-        checks.iter().for_each(|check| (self.progress)(check));
-        Ok((checks, recorded))
+        self.check_only("rpc.*.failure").await
     }
 
     /// The checks of the hooks alone.
@@ -155,92 +95,56 @@ impl Gate {
     /// # Errors
     /// As [`check`](Self::check).
     pub async fn check_hooks(&self) -> Result<RunReport, GateError> {
-        Ok(RunReport::new(self.hooks().await?, &BTreeSet::new()))
+        self.check_only("hook.*").await
     }
 
-    async fn hooks(&self) -> Result<Vec<Check>, GateError> {
-        let mut checks = Vec::new();
-        for sweep in HookSweep::ALL {
-            let folder = folder()?;
-            let bundle = self.bundle(folder.path(), sweep.character())?;
-            let offer = self.offer(Sweep::Answers, &Recorder::default());
-            let seen = self.live(&bundle.dir, offer, Story::FireHooksAndStop).await;
-            let made = sweep.checks(&seen);
-            made.iter().for_each(|check| (self.progress)(check));
-            checks.extend(made);
-        }
-        Ok(checks)
-    }
-
-    async fn scenarios(&self) -> Result<Vec<Check>, GateError> {
-        let launches = stream::iter(SCENARIOS).map(|scenario| async move {
-            let start = Instant::now();
-            let seen = self.observe(scenario).await?;
-            let millis = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-            Ok((scenario, seen, millis))
-        });
-        let mut launches = launches.buffered(AT_ONCE);
-        let mut checks = Vec::new();
-        while let Some(launch) = launches.next().await {
-            let (scenario, seen, millis): (&Scenario, Observation, u64) = match launch {
-                Ok(launch) => launch,
-                Err(error) => return Err(error),
-            };
-            for mut check in scenario.judge(&seen) {
-                check.millis = millis;
-                (self.progress)(&check);
-                checks.push(check);
-            }
-        }
-        Ok(checks)
+    async fn check_only(&self, filter: &str) -> Result<RunReport, GateError> {
+        let filter =
+            Filter::parse(filter).map_err(|error| GateError::Subject(error.to_string()))?;
+        Runner { filter, ..self.runner.clone() }.run(&self.kit).await
     }
 
     /// Launches a scenario's character and says what was seen.
     ///
     /// # Errors
     /// As [`check`](Self::check).
-    pub async fn observe(&self, scenario: &Scenario) -> Result<Observation, GateError> {
-        let folder = folder()?;
-        let bundle = self.bundle(folder.path(), scenario.character)?;
-        let mut offer = self.offer(Sweep::Answers, &Recorder::default());
-        offer.unix = scenario.unix;
-        offer.runs_out = scenario.runs_out;
-        let mut seen = self.live(&bundle.dir, offer, scenario.story).await;
-        seen.folder = Some(Arc::new(folder));
-        Ok(seen)
+    pub async fn observe(&self, scenario: &'static Scenario) -> Result<Observation, GateError> {
+        let stop = CancellationToken::new();
+        Ok(self.kit.observe(&KitCase::Scenario(scenario), &stop).await?.seen)
     }
 
-    /// Lives a story, but not for ever.
-    pub(super) async fn live(&self, bundle: &Path, offer: Offer, story: Story) -> Observation {
-        let life = self.subject.live(bundle, offer, story);
-        match tokio::time::timeout(PATIENCE, life).await {
-            Ok(seen) => seen,
-            Err(_) => Observation::endless(bundle, PATIENCE),
-        }
+    pub(super) async fn sweep(
+        &self,
+        sweep: Sweep,
+    ) -> Result<(Vec<Finding>, Vec<RecordedCall>), GateError> {
+        let case = KitCase::Rpcs(sweep);
+        let evidence = self.kit.observe(&case, &CancellationToken::new()).await?;
+        let checks = self.kit.checks(&case).into_iter();
+        let made = |check| Finding::new(check, self.kit.judge(&case, check, &evidence));
+        Ok((checks.map(made).collect(), evidence.recorded))
     }
 
-    fn bundle(&self, folder: &Path, character: &str) -> Result<Bundle, GateError> {
-        let found = Character::by_name(character);
-        let found = found.map_err(|_| GateError::Character(character.to_owned()))?;
-        Ok(Bundle::of_character(&folder.join("bundle"), found, &self.interpreter)?)
+    /// Checks the bundle in `dir`: it is launched twice, by the kit's supervisor, against an API
+    /// that answers every RPC; the second time the API is on a Unix socket if `unix` says so.
+    ///
+    /// # Errors
+    /// [`GateError`] when the run cannot be made; a rule that is broken is no error.
+    pub async fn check_plugin(&self, dir: &Path, unix: bool) -> Result<RunReport, GateError> {
+        self.runner.run(&PluginBundle { dir: dir.to_owned(), unix, mocks: None }).await
     }
 
-    fn offer(&self, sweep: Sweep, recorder: &Recorder) -> Offer {
-        let api = match sweep {
-            Sweep::Answers => GeneratedApi::answering(DEFAULT_VERSION),
-            Sweep::Failures => GeneratedApi::failing(),
-        };
-        let (fault, recorder) = (Arc::clone(&self.fault), recorder.clone());
-        let server = move || fault(ApiServer::builder(Arc::clone(&api))).record(&recorder);
-        Offer {
-            server: Arc::new(server),
-            unix: false,
-            hooks: Arc::clone(&self.hook_fault),
-            runs_out: &[],
-        }
+    /// As [`check_plugin`](Self::check_plugin), against the mocks of a file; one more check,
+    /// `plugin.mocks`, says whether the first life made the calls that they expect.
+    ///
+    /// # Errors
+    /// As [`check_plugin`](Self::check_plugin).
+    pub async fn check_plugin_with(
+        &self,
+        dir: &Path,
+        unix: bool,
+        mocks: &MockFile,
+    ) -> Result<RunReport, GateError> {
+        let mocks = Some(mocks.clone());
+        self.runner.run(&PluginBundle { dir: dir.to_owned(), unix, mocks }).await
     }
-}
-
-pub(super) fn folder() -> Result<TempDir, GateError> {
-    tempfile::Builder::new().prefix("plugin-conformance-").tempdir().map_err(GateError::Temp)
 }

@@ -1,12 +1,10 @@
 //! The key-value store: a namespace per plugin, with Mattermost's meaning of every call.
 
 mod api;
-mod clock;
 mod namespace;
 mod options;
 mod store;
 
 pub use api::KvApi;
-pub use clock::KvClock;
 pub use options::KvOptions;
 pub use store::KvStore;

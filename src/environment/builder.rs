@@ -1,51 +1,30 @@
-//! What an environment is to be.
+//! Describing an environment.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::plugin_http::{AskHttp, OverStream};
-use super::room::Room;
-use super::{Environment, EnvironmentError, PluginInfo, UnpackLimits};
-use crate::api::{ApiServer, ApiServerBuilder, PluginApi};
-use crate::environment::KeeperOptions;
-use crate::supervisor::{LogSink, SupervisorBuilder, tracing_sink};
+use tokio::sync::watch;
 
-/// Makes the API of one launch of a plugin.
-pub(super) type ApiOf = Arc<dyn Fn(&PluginInfo) -> Arc<dyn PluginApi> + Send + Sync>;
-/// Serves the API of one launch.
-pub(super) type ServerOf =
-    Arc<dyn Fn(&PluginInfo, Arc<dyn PluginApi>) -> ApiServerBuilder + Send + Sync>;
-/// Changes the launch of a plugin.
-pub(super) type LaunchOf =
-    Arc<dyn Fn(&PluginInfo, SupervisorBuilder) -> SupervisorBuilder + Send + Sync>;
+use super::inner::Inner;
+use super::plugin_http::AskHttp;
+use super::settings::Settings;
+use super::{
+    Environment, EnvironmentError, KeeperOptions, PluginInfo, PluginState, UnpackLimits,
+    plugin_calls,
+};
+use crate::api::{ApiServerBuilder, PluginApi};
+use crate::supervisor::{EventLog, LogSink, SupervisorBuilder};
 
 /// Describes an [`Environment`].
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct EnvironmentBuilder {
-    pub(super) api: Option<ApiOf>,
-    pub(super) server: ServerOf,
-    pub(super) launch: LaunchOf,
-    pub(super) keeper: KeeperOptions,
-    pub(super) log: LogSink,
-    pub(super) server_version: Option<String>,
-    pub(super) plugins_dir: Option<PathBuf>,
-    pub(super) unpack: UnpackLimits,
-    pub(super) http: Arc<dyn AskHttp>,
+    settings: Settings,
 }
 
-impl Default for EnvironmentBuilder {
-    fn default() -> Self {
-        Self {
-            api: None,
-            server: Arc::new(|_, api| ApiServer::builder(api)),
-            launch: Arc::new(|_, launch| launch),
-            keeper: KeeperOptions::default(),
-            log: tracing_sink(),
-            server_version: None,
-            plugins_dir: None,
-            unpack: UnpackLimits::default(),
-            http: Arc::new(OverStream),
-        }
+impl Environment {
+    /// Begins to describe an environment.
+    pub fn builder() -> EnvironmentBuilder {
+        EnvironmentBuilder::default()
     }
 }
 
@@ -58,7 +37,7 @@ impl EnvironmentBuilder {
         mut self,
         api: impl Fn(&PluginInfo) -> Arc<dyn PluginApi> + Send + Sync + 'static,
     ) -> Self {
-        self.api = Some(Arc::new(api));
+        self.settings.api = Some(Arc::new(api));
         self
     }
 
@@ -69,7 +48,7 @@ impl EnvironmentBuilder {
         mut self,
         server: impl Fn(&PluginInfo, Arc<dyn PluginApi>) -> ApiServerBuilder + Send + Sync + 'static,
     ) -> Self {
-        self.server = Arc::new(server);
+        self.settings.server = Arc::new(server);
         self
     }
 
@@ -80,21 +59,21 @@ impl EnvironmentBuilder {
         mut self,
         launch: impl Fn(&PluginInfo, SupervisorBuilder) -> SupervisorBuilder + Send + Sync + 'static,
     ) -> Self {
-        self.launch = Arc::new(launch);
+        self.settings.launch = Arc::new(launch);
         self
     }
 
     /// How each plugin is watched, and when it is started again.
     #[must_use]
     pub fn keeper(mut self, options: KeeperOptions) -> Self {
-        self.keeper = options;
+        self.settings.keeper = options;
         self
     }
 
     /// Where the output of all plugins goes; to `tracing` by default.
     #[must_use]
     pub fn log(mut self, sink: LogSink) -> Self {
-        self.log = sink;
+        self.settings.log = sink;
         self
     }
 
@@ -102,22 +81,22 @@ impl EnvironmentBuilder {
     /// refused. Without it nothing is compared.
     #[must_use]
     pub fn server_version(mut self, version: impl Into<String>) -> Self {
-        self.server_version = Some(version.into());
+        self.settings.server_version = Some(version.into());
         self
     }
 
     /// Where installed plugins are unpacked, one folder an id. It is made if it is missing; by
-    /// default a temporary folder that ends with the environment.
+    /// default a temporary folder, made with the first installation, that ends with the environment.
     #[must_use]
     pub fn plugins_dir(mut self, folder: impl Into<PathBuf>) -> Self {
-        self.plugins_dir = Some(folder.into());
+        self.settings.plugins_dir = Some(folder.into());
         self
     }
 
     /// How large an installed plugin may be.
     #[must_use]
     pub fn unpack_limits(mut self, limits: UnpackLimits) -> Self {
-        self.unpack = limits;
+        self.settings.unpack = limits;
         self
     }
 
@@ -125,15 +104,27 @@ impl EnvironmentBuilder {
     /// for servers that want to see these requests.
     #[must_use]
     pub fn plugin_http(mut self, http: Arc<dyn AskHttp>) -> Self {
-        self.http = http;
+        self.settings.http = http;
+        self
+    }
+
+    /// Hears of each plugin that comes, before it is started: one that is added or installed, and one
+    /// in the place of another. It is given the events of all lives of the plugin, and its states,
+    /// which end when it is removed or replaced and nothing is left of it.
+    #[must_use]
+    pub fn on_plugin(
+        mut self,
+        comes: impl Fn(&PluginInfo, &EventLog, watch::Receiver<PluginState>) + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.comes = Arc::new(comes);
         self
     }
 
     /// Makes the environment, without any plugin.
     ///
     /// # Errors
-    /// [`EnvironmentError::Io`]: the folder for installed plugins is not to be had.
+    /// [`EnvironmentError::Io`]: the [`plugins_dir`](Self::plugins_dir) is not to be had.
     pub fn build(self) -> Result<Environment, EnvironmentError> {
-        Ok(Environment { room: Arc::new(Room::new(self)?) })
+        Ok(Environment { inner: Arc::new(Inner::new(self.settings, plugin_calls::over)?) })
     }
 }

@@ -25,7 +25,7 @@ pub use result::{Asked, Chained, Decided, Refused, Told};
 pub use table::{DISPATCH, HookDispatch};
 
 use super::PluginInfo;
-use super::room::Room;
+use super::inner::Inner;
 use crate::supervisor::Supervisor;
 
 /// Calls hooks of an environment's plugins. Made by
@@ -50,7 +50,7 @@ use crate::supervisor::Supervisor;
 /// ```
 #[derive(Clone)]
 pub struct Dispatcher {
-    pub(super) room: Arc<Room>,
+    pub(super) inner: Arc<Inner>,
 }
 
 impl fmt::Debug for Dispatcher {
@@ -69,7 +69,7 @@ pub(super) struct Listener {
 impl Dispatcher {
     /// The plugins that run and implement `hook`, now.
     fn implementing(&self, hook: &str) -> Vec<Listener> {
-        let entries = self.room.plugins.all();
+        let entries = self.inner.plugins.all();
         let running = entries.iter().filter_map(|entry| {
             let plugin = entry.running()?;
             let asked = plugin.hooks().implements(hook);

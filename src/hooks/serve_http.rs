@@ -9,6 +9,7 @@
 //! A call has no deadline of its own, for a download may last for hours; only opening the stream has
 //! one. The caller who loses patience drops it.
 
+mod call;
 mod error;
 mod headers;
 mod reply;
@@ -16,162 +17,10 @@ mod request;
 mod rules;
 mod upload;
 
-use std::future;
-use std::sync::Arc;
-
-use bytes::Bytes;
-use http_body::Body;
-use plugin_proto::v1;
-use tonic::client::Grpc;
-use tonic::codegen::http::uri::PathAndQuery;
-use tonic::transport::{Channel, Endpoint};
-use tonic::{Request, Streaming};
-use tonic_prost::ProstCodec;
-use tower::BoxError;
-
 pub use error::ServeHttpError;
 pub use headers::http_headers;
+pub use reply::{ReplyBody, ServeHttpReply};
+pub use request::CHUNK_BYTES;
+pub use rules::{ReplyPart, ReplyRules};
+
 pub(crate) use headers::remove_hop_by_hop;
-use reply::Open;
-pub use reply::{ReplyBody, ReplyPart, ServeHttpReply};
-pub use rules::ReplyRules;
-
-use super::Hooks;
-use super::sound::Sound;
-use crate::error_chain::chain;
-use request::RequestMessages;
-use upload::{CancelOnDrop, SendingTasks, Upload};
-
-/// The largest part of a request's body in one message, in bytes: 64 KiB.
-pub const CHUNK_BYTES: usize = 64 * 1024;
-
-const HOOK: &str = "ServeHTTP";
-const PATH: &str = "/mattermost.pluginapi.v1.PluginHooks/ServeHTTP";
-/// A plugin may send a reply in one message; the Python SDK allows itself 64 MiB.
-const MAX_MESSAGE_BYTES: usize = i32::MAX as usize;
-/// What a reply may have under way while its client does not read, in bytes.
-const STREAM_WINDOW: u32 = 1024 * 1024;
-/// What all replies of a plugin may have under way, in bytes. While it is used up by clients that do
-/// not read, every other hook waits; so it is large.
-const CONNECTION_WINDOW: u32 = 64 * 1024 * 1024;
-/// A whole message with a chunk of [`CHUNK_BYTES`] in one frame, in bytes: HTTP/2's default of 16 KiB
-/// makes five of it.
-const FRAME_BYTES: u32 = 128 * 1024;
-
-/// A plugin's connection as streams need it: calls can be cancelled while the plugin does not read,
-/// and slow readers do not hold up the other hooks.
-pub(super) fn tuned(endpoint: Endpoint) -> Endpoint {
-    endpoint
-        .executor(SendingTasks)
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_frame_size(FRAME_BYTES)
-}
-
-impl Hooks {
-    /// Sends an HTTP request to the plugin and returns when its first message, which has the status
-    /// and the headers, is here.
-    ///
-    /// `init` should have the plugin's view of the request, see [`http_headers`]. The body is
-    /// uploaded while the reply is being read.
-    ///
-    /// # Errors
-    /// [`ServeHttpError`]; its [`http_status`](ServeHttpError::http_status) is what the client of
-    /// the request should see.
-    pub async fn serve_http<B>(
-        &self,
-        init: v1::ServeHttpRequestInit,
-        body: B,
-    ) -> Result<ServeHttpReply, ServeHttpError>
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        self.serve_http_in_chunks(CHUNK_BYTES, init, body).await
-    }
-
-    /// As [`serve_http`](Self::serve_http), with messages of at most `chunk_bytes` (at least 1).
-    ///
-    /// # Errors
-    /// [`ServeHttpError`].
-    pub async fn serve_http_in_chunks<B>(
-        &self,
-        chunk_bytes: usize,
-        init: v1::ServeHttpRequestInit,
-        body: B,
-    ) -> Result<ServeHttpReply, ServeHttpError>
-    where
-        B: Body<Data = Bytes> + Send + 'static,
-        B::Error: Into<BoxError>,
-    {
-        if !self.implements(HOOK) {
-            return Err(ServeHttpError::NotImplemented);
-        }
-        if self.stopping.is_cancelled() {
-            return Err(ServeHttpError::Stopping);
-        }
-        let method = init.method.clone();
-        let channel = self.http_channel(!body.is_end_stream());
-        let channel =
-            channel.map_err(|error| ServeHttpError::CannotOpen { reason: chain(&error) })?;
-        let upload = Arc::new(Upload::default());
-        let messages = RequestMessages::new(init, body, chunk_bytes, Arc::clone(&upload));
-        let mut request = Request::new(messages);
-        upload.cancel_with(request.cancellation_handle());
-        let cancel = CancelOnDrop(Arc::clone(&upload));
-
-        let not_opened = async {
-            let opening = async {
-                tokio::select! {
-                    () = self.stopping.cancelled() => ServeHttpError::Stopping,
-                    () = tokio::time::sleep(self.deadline) => ServeHttpError::CannotOpen {
-                        reason: format!("not within {:?}", self.deadline),
-                    },
-                }
-            };
-            match upload.opened.run_until_cancelled(opening).await {
-                Some(error) => error,
-                None => future::pending().await,
-            }
-        };
-        let (stream, message) = tokio::select! {
-            biased;
-            () = upload.failed.cancelled() => return Err(upload.failure()),
-            first = first_message(channel.clone(), request, &upload) => first?,
-            error = not_opened => return Err(error),
-        };
-        let open = Open { stream, cancel, stopping: self.stopping.clone(), _connection: channel };
-        ServeHttpReply::new(&method, message, open)
-    }
-}
-
-/// Opens the stream and waits for the plugin's first message.
-async fn first_message<B>(
-    channel: Channel,
-    request: Request<RequestMessages<B>>,
-    upload: &Upload,
-) -> Result<(Streaming<v1::ServeHttpResponse>, v1::ServeHttpResponse), ServeHttpError>
-where
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    let mut grpc = Grpc::new(Sound(channel))
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
-    grpc.ready().await.map_err(|error| ServeHttpError::CannotOpen { reason: chain(&error) })?;
-    let path = PathAndQuery::from_static(PATH);
-    let codec = ProstCodec::<v1::ServeHttpRequest, v1::ServeHttpResponse>::default();
-    let answer = async {
-        let mut stream = grpc.streaming(request, path, codec).await?.into_inner();
-        let message = stream.message().await?;
-        Ok(message.map(|message| (stream, message)))
-    };
-    match answer.await {
-        Ok(Some(first)) => Ok(first),
-        Ok(None) => Err(ServeHttpError::NoReply { status: None }),
-        Err(status) if upload.opened.is_cancelled() => {
-            Err(ServeHttpError::NoReply { status: Some(Box::new(status)) })
-        }
-        Err(status) => Err(ServeHttpError::CannotOpen { reason: chain(&status) }),
-    }
-}

@@ -10,11 +10,11 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::Shared;
 use super::body::{AnswerBody, ReadOn, UploadBody};
 use super::exchange::Watched;
 use super::init::init;
 use super::route::Route;
+use super::shared::Shared;
 use crate::hooks::{ServeHttpError, ServeHttpReply};
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");

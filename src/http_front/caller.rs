@@ -4,7 +4,7 @@ use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, RE
 use http::{Method, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::Sessions;
+use super::sessions::Sessions;
 
 const USER_ID: HeaderName = HeaderName::from_static("mattermost-user-id");
 const PLUGIN_ID: HeaderName = HeaderName::from_static("mattermost-plugin-id");

@@ -13,10 +13,11 @@ use hyper_util::server::conn::auto;
 use rustix::net::{Shutdown, sockopt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Shared;
 use super::answer::answer;
+use super::shared::Shared;
 use super::socket::{ClientSocket, gone};
 use crate::api::pause::Pause;
+use crate::api::tasks::Tasks;
 
 /// A client has this long for a request's head, and to say which HTTP it speaks.
 const HEAD_DEADLINE: Duration = Duration::from_secs(30);
@@ -111,7 +112,7 @@ async fn serve(stream: TcpStream, client: SocketAddr, shared: Arc<Shared>) {
     }
 }
 
-fn builder(shared: &Shared) -> auto::Builder<super::Tasks> {
+fn builder(shared: &Shared) -> auto::Builder<Tasks> {
     let mut builder = auto::Builder::new(shared.tasks.clone());
     builder
         .http1()

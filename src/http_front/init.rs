@@ -7,10 +7,10 @@ use http::request::Parts;
 use http::{Uri, Version};
 use plugin_proto::v1;
 
-use super::Sessions;
 use super::caller::{identify, query_without_token};
 use super::request_id::request_id;
 use super::route::Route;
+use super::sessions::Sessions;
 use crate::hooks::{http_headers, remove_hop_by_hop};
 
 /// The head as the plugin may see it. `length` is the body's, where it is known.

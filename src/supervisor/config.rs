@@ -6,12 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio_util::sync::CancellationToken;
-
 use super::events::EventLog;
 use super::log::{LogSink, tracing_sink};
 use super::schedule::{Schedule, Scheduled};
-use super::{LaunchError, Supervisor};
 use crate::api::{ApiServer, ApiServerBuilder, ApiToken, Listen, PluginApi, TokenError};
 use crate::hooks::{BoxHookService, HookLayer};
 
@@ -208,26 +205,6 @@ impl SupervisorBuilder {
     pub fn schedule(mut self, schedule: Arc<dyn Schedule>) -> Self {
         self.schedule = Some(Scheduled::new(schedule));
         self
-    }
-
-    /// Launches the plugin and waits until it is active.
-    ///
-    /// When it fails, nothing is left behind by the time it returns; when its future is dropped, the
-    /// launch is undone in the background.
-    ///
-    /// # Errors
-    /// [`LaunchError`] says which step failed, and how.
-    pub async fn launch(&self) -> Result<Supervisor, LaunchError> {
-        self.launch_until(&CancellationToken::new()).await
-    }
-
-    /// The same; when `stop` is cancelled before the plugin is active, the launch is undone and then
-    /// fails with [`LaunchFailure::Stopped`](super::LaunchFailure::Stopped).
-    pub(crate) async fn launch_until(
-        &self,
-        stop: &CancellationToken,
-    ) -> Result<Supervisor, LaunchError> {
-        Supervisor::launch(self.clone(), stop.child_token()).await
     }
 
     /// The API server to start, listening where it should.

@@ -9,7 +9,9 @@ use futures::future::BoxFuture;
 use tokio::sync::{oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
+use super::active::Active;
 use super::config::SupervisorBuilder;
+use super::ended::Ended;
 use super::error::{LaunchError, LaunchFailure};
 use super::events::{EventKind, EventLog};
 use super::handshake::{Handshake, HandshakeAddress, HandshakeError};
@@ -19,7 +21,6 @@ use super::plan::Plan;
 use super::process::{self, ExitReport, Process};
 use super::pump::{FirstLine, Pumps};
 use super::schedule::{Fault, Pace};
-use super::{Active, Ended};
 use crate::api::{ApiServer, ApiToken, ListenError, TOKEN_VARIABLE};
 use crate::error_chain::chain_with_remedy;
 use crate::hooks::{self, Hooks, HooksConfig};

@@ -12,13 +12,14 @@ use plugin_proto::{Method, Service};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio_util::sync::CancellationToken;
 
+use super::super::evidence::{is_alive, left};
 use super::super::invariants::{Fact, LifeTrace, Mark, Violation, check, check_facts};
-use super::super::subject::{is_alive, left};
 use super::super::{Bundle, BundleError};
 use super::Stress;
 use super::ask;
+use super::ending::Ending;
 use super::late;
-use super::plan::{Deed, Ending, LifePlan};
+use super::plan::{Deed, LifePlan};
 use super::watch::{Watching, Witness};
 use crate::api::{ApiServer, Dynamic};
 use crate::environment::{Keeper, KeeperOptions, PluginState};

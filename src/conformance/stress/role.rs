@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fake_interpreters::characters::{Character, UnknownCharacter};
 
-use super::plan::Ending;
+use super::ending::Ending;
 use crate::supervisor::lifecycle::Action;
 use crate::supervisor::{Point, Timeouts};
 

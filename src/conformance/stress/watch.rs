@@ -12,8 +12,8 @@ use plugin_proto::{Method, v1};
 use tokio_util::sync::CancellationToken;
 
 use super::super::DEFAULT_VERSION;
+use super::super::evidence::is_alive;
 use super::super::invariants::{Fact, LifeTrace, Resource};
-use super::super::subject::is_alive;
 use crate::api::{AppError, DynamicApi};
 use crate::supervisor::lifecycle::Action;
 use crate::supervisor::{EventKind, Fault, Moment, Point, Schedule, SeededSchedule};

@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::KvOptions;
 use super::namespace::Namespace;
-use super::{KvClock, KvOptions};
 use crate::api::AppError;
+use crate::embedded::KvClock;
 
 /// Longest key, in characters.
 const MAX_KEY_CHARACTERS: usize = 150;

@@ -23,7 +23,7 @@ macro_rules! singles {
                     plugin_id: &str,
                     request: v1::$request,
                 ) -> Result<HookOutcome<$decision>, EnvironmentError> {
-                    let plugin = self.room.plugins.find(plugin_id)?.running();
+                    let plugin = self.inner.plugins.find(plugin_id)?.running();
                     let plugin = plugin.ok_or_else(|| EnvironmentError::NotRunning {
                         plugin_id: plugin_id.to_owned(),
                     })?;

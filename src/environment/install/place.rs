@@ -5,53 +5,52 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::entry::Entry;
-use super::super::room::Room;
+use super::super::inner::Inner;
 use super::super::{EnvironmentError, PluginInfo};
-use super::Unpacked;
+use super::{Unpacked, clear};
 use crate::environment::PluginState;
 
 /// Puts the bundle in its place and lists the plugin. See
 /// [`Environment::install`](super::super::Environment::install).
 pub(in super::super) async fn place(
-    room: &Arc<Room>,
+    inner: &Arc<Inner>,
     unpacked: Unpacked,
     replace: bool,
 ) -> Result<PluginInfo, EnvironmentError> {
-    if room.plugins.is_closed() {
-        return Err(EnvironmentError::ShuttingDown);
-    }
     let Unpacked { info, root, staging } = unpacked;
-    let placed = match room.plugins.find(info.id()) {
-        Err(_) => add(room, &info, &root).await,
+    let placed = match inner.plugins.find(info.id()) {
+        _ if inner.plugins.is_closed() => Err(EnvironmentError::ShuttingDown),
+        Err(_) => add(inner, &info, &root).await,
         Ok(_) if !replace => {
             Err(EnvironmentError::AlreadyInstalled { plugin_id: info.id().to_owned() })
         }
-        Ok(_) => swap(room, &info, &root, &staging.path().join("old")).await,
+        Ok(_) => swap(inner, &info, &root, &staging.path().join("old")).await,
     };
-    // What is left in there may be a whole bundle.
-    let _ = tokio::task::spawn_blocking(move || drop(staging)).await;
+    clear(staging).await;
     placed.map(|()| info)
 }
 
 /// A plugin that was not there.
-async fn add(room: &Arc<Room>, info: &PluginInfo, root: &Path) -> Result<(), EnvironmentError> {
+async fn add(inner: &Arc<Inner>, info: &PluginInfo, root: &Path) -> Result<(), EnvironmentError> {
     rename_to_free(root, &info.bundle).await?;
-    let added = room.plugins.add(Arc::new(room.entry(info.clone(), true)));
-    if added.is_err() {
-        let removed = tokio::fs::remove_dir_all(&info.bundle).await;
-        removed.map_err(EnvironmentError::io(&info.bundle))?;
+    let entry = Arc::new(inner.entry(info.clone(), true));
+    let added = inner.plugins.add(Arc::clone(&entry));
+    if added.is_ok() {
+        inner.has_come(&entry);
+    } else {
+        inner.remove_folder(&info.bundle).await?;
     }
     added
 }
 
 /// A plugin in the place of another: stopped, moved aside to `aside`, replaced, started.
 async fn swap(
-    room: &Arc<Room>,
+    inner: &Arc<Inner>,
     info: &PluginInfo,
     root: &Path,
     aside: &Path,
 ) -> Result<(), EnvironmentError> {
-    let (old, _turn) = room.plugins.turn(info.id()).await?;
+    let (old, _turn) = inner.plugins.turn(info.id()).await?;
     let ran = matches!(
         old.keeper.state(),
         PluginState::Running | PluginState::Starting | PluginState::Stopping
@@ -60,14 +59,15 @@ async fn swap(
     let swapped = exchange(&old, root, &info.bundle, aside).await;
     let now = match &swapped {
         Ok(()) => {
-            let new = Entry { turn: Arc::clone(&old.turn), ..room.entry(info.clone(), true) };
+            let new = Entry { turn: Arc::clone(&old.turn), ..inner.entry(info.clone(), true) };
             let new = Arc::new(new);
-            room.plugins.replace(&old, Arc::clone(&new))?;
+            inner.plugins.replace(&old, Arc::clone(&new))?;
+            inner.has_come(&new);
             new
         }
         Err(_) => old,
     };
-    if ran && let Err(error) = room.plugins.start(&now).await {
+    if ran && let Err(error) = inner.plugins.start(&now).await {
         tracing::error!(plugin_id = info.id(), %error, "the replaced plugin does not start");
     }
     swapped

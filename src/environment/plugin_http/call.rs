@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt as _;
 use plugin_proto::v1;
 
-use super::super::plugin_calls::Asked;
+use super::super::api_caller::ApiCaller;
 use super::{AskHttp, HttpReply};
 use crate::api::AppError;
 use crate::supervisor::Supervisor;
@@ -28,22 +28,23 @@ const USER_ID: &str = "Mattermost-User-Id";
 /// Answers `PluginHTTP`. What a web server would answer with a page (no such plugin, it does not
 /// run, it gave no reply) is a reply with that status.
 pub(in super::super) async fn plugin_http(
-    asked: Asked,
+    caller: ApiCaller,
     request: v1::PluginHttpRequest,
 ) -> Result<v1::PluginHttpResponse, AppError> {
-    let http = Arc::clone(&asked.room.settings.http);
+    let http = Arc::clone(&caller.environment.settings.http);
     let Some(url) = PluginUrl::parse(&request.url) else {
         let text = "Not enough URL. Form of URL should be /<pluginid>/*";
         return Ok(page(StatusCode::BAD_REQUEST, text));
     };
-    let found = asked.room.plugins.find(&url.plugin_id).ok().and_then(|entry| entry.running());
+    let found =
+        caller.environment.plugins.find(&url.plugin_id).ok().and_then(|entry| entry.running());
     let plugin = found.filter(|plugin| plugin.hooks().implements("ServeHTTP"));
     let Some(plugin) = plugin else {
         return Ok(page(StatusCode::NOT_FOUND, "404 page not found"));
     };
-    let (init, body) = rewritten(request, url, asked.caller.id());
+    let (init, body) = rewritten(request, url, caller.plugin.id());
     // Nothing of the environment is held while the plugin is waited for.
-    drop(asked.room);
+    drop(caller.environment);
     match tokio::time::timeout(DEADLINE, exchange(http, plugin, init, body)).await {
         Ok(reply) => reply,
         Err(_) => Ok(page(StatusCode::GATEWAY_TIMEOUT, "Gateway Timeout")),

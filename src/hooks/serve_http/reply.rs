@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use super::rules::ReplyRules;
+use super::rules::{ReplyPart, ReplyRules};
 use super::upload::CancelOnDrop;
 use super::{CHUNK_BYTES, ServeHttpError};
 
@@ -53,15 +53,6 @@ impl ServeHttpReply {
             }
         }
     }
-}
-
-/// A part of a reply's body, as the plugin sent it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplyPart {
-    /// May be empty.
-    pub chunk: Bytes,
-    /// The plugin asks that everything so far be sent to the client now.
-    pub flush: bool,
 }
 
 /// The body of a plugin's reply, pulled from the plugin as it is read.

@@ -14,6 +14,9 @@ use tower::BoxError;
 use super::upload::Upload;
 use crate::error_chain::chain;
 
+/// The largest part of a request's body in one message, in bytes: 64 KiB.
+pub const CHUNK_BYTES: usize = 64 * 1024;
+
 /// The messages of a request, each made when there is room for it.
 ///
 /// What of the body is there goes out at once; frames that are there together go out together.

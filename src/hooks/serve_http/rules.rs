@@ -2,12 +2,22 @@
 
 use std::collections::VecDeque;
 
+use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, StatusCode};
 use plugin_proto::v1;
 
+use super::error::ServeHttpError;
 use super::headers::{content_length, reply_headers};
-use super::{ReplyPart, ServeHttpError};
+
+/// A part of a reply's body, as the plugin sent it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplyPart {
+    /// May be empty.
+    pub chunk: Bytes,
+    /// The plugin asks that everything so far be sent to the client now.
+    pub flush: bool,
+}
 
 /// What the messages of one reply come to: they are put in as they arrive, and parts of the body,
 /// or why the reply is not whole, are taken out.

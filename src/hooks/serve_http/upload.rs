@@ -2,9 +2,8 @@
 //!
 //! hyper moves a request's body to the plugin in a task of its own. While the plugin does not read,
 //! that task waits for room and looks at nothing else, so the stream could not be cancelled. Hence
-//! the connection's tasks run under [`SendingTasks`], and a call can drop the task that sends for it.
+//! the connection's tasks run under `SendingTasks`, and a call can drop the task that sends for it.
 
-use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -12,29 +11,8 @@ use tokio::task::Id;
 use tokio_util::sync::CancellationToken;
 use tonic::CancellationHandle;
 
-use super::ServeHttpError;
-
-tokio::task_local! {
-    /// Drops the task that it is read in.
-    static DROP_TASK: CancellationToken;
-}
-
-/// Spawns the tasks of a plugin's connection, so that each can be dropped from inside its call.
-///
-/// For [`Endpoint::executor`](tonic::transport::Endpoint::executor).
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct SendingTasks;
-
-impl<F> hyper::rt::Executor<F> for SendingTasks
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    fn execute(&self, future: F) {
-        let token = CancellationToken::new();
-        let task = token.clone().run_until_cancelled_owned(future);
-        tokio::spawn(DROP_TASK.scope(token, task));
-    }
-}
+use super::error::ServeHttpError;
+use crate::hooks::sending_tasks::current_task;
 
 /// What the two directions of one stream know of each other.
 #[derive(Debug, Default)]
@@ -68,7 +46,7 @@ impl Upload {
     pub(super) fn sends_here(&self) {
         if self.sender.get().is_none()
             && self.opener.get().is_some_and(|opener| *opener != tokio::task::try_id())
-            && let Ok(token) = DROP_TASK.try_with(Clone::clone)
+            && let Some(token) = current_task()
         {
             let _ = self.sender.set(token);
         }

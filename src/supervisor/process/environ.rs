@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use super::LAUNCH_MARKER;
+use super::command::LAUNCH_MARKER;
 use super::stat::{Memory, Stat};
 
 /// More than any environment that the kernel accepts with its usual limits.

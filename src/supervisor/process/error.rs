@@ -8,7 +8,7 @@ use rustix::fs::Access;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use super::Command;
+use super::command::Command;
 
 /// Why there is no process.
 #[derive(Debug, Error)]

@@ -9,7 +9,7 @@ use rustix::process::{
     Pid, WaitId, WaitIdOptions, child_subreaper, getpid, test_kill_process, waitid,
 };
 
-use super::LAUNCH_MARKER;
+use super::command::LAUNCH_MARKER;
 use super::environ::{Environment, Reader};
 use super::exit::Unseen;
 use super::marker::supervisor;

@@ -1,9 +1,7 @@
 //! The process group of one launch: signals, status, and the end.
 
 use std::io;
-use std::ops::Deref;
-use std::sync::mpsc::Receiver;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
@@ -12,12 +10,9 @@ use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, WaitIdStatus, waitid};
 use super::exit::ExitStatus;
 #[cfg(target_os = "linux")]
 use super::processes::Processes;
+use super::start_time::Start;
 #[cfg(target_os = "linux")]
 use super::stat::{self, Stat};
-use super::sweeper;
-
-/// The longest that dropping an [`OwnedGroup`] waits for its background thread.
-const DROP_PATIENCE: Duration = Duration::from_millis(250);
 
 /// How long a group whose leader somebody else has reaped is taken for ours, where that cannot be
 /// asked. Its number means no other one before all numbers have come round.
@@ -58,6 +53,18 @@ struct Gone {
 }
 
 impl Group {
+    /// The group of a child that leads it. It was not started before `started`.
+    #[cfg_attr(not(target_os = "linux"), expect(unused_variables))]
+    pub(super) fn new(pid: Pid, marker: String, started: Start) -> Self {
+        Self {
+            pid,
+            marker,
+            #[cfg(target_os = "linux")]
+            started: started.0,
+            fate: Mutex::default(),
+        }
+    }
+
     pub(super) fn pid(&self) -> Pid {
         self.pid
     }
@@ -175,7 +182,7 @@ impl Group {
         }
     }
 
-    fn is_reaped(&self) -> bool {
+    pub(super) fn is_reaped(&self) -> bool {
         self.lock().reaped
     }
 
@@ -196,98 +203,5 @@ fn state(status: &WaitIdStatus) -> ExitStatus {
         (Some(code), _) => ExitStatus::Code(code),
         (None, Some(signal)) => ExitStatus::Signal(signal),
         (None, None) => ExitStatus::Unknown,
-    }
-}
-
-/// A time before a start.
-#[derive(Debug, Clone, Copy)]
-#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-pub(super) struct Start(u64);
-
-impl Start {
-    pub(super) fn now() -> Self {
-        #[cfg(target_os = "linux")]
-        return Self(stat::now());
-        #[cfg(not(target_os = "linux"))]
-        Self(0)
-    }
-}
-
-/// The one owner of a [`Group`]: when it goes, so does the group.
-#[derive(Debug)]
-pub(super) struct OwnedGroup {
-    group: Arc<Group>,
-    /// The background thread has it.
-    abandoned: bool,
-}
-
-impl OwnedGroup {
-    /// Takes over a child that leads its own group. It was not started before `started`.
-    pub(super) fn new(child: &std::process::Child, marker: String, started: Start) -> Self {
-        #[cfg(not(target_os = "linux"))]
-        let _ = started;
-        let group = Group {
-            pid: Pid::from_child(child),
-            marker,
-            #[cfg(target_os = "linux")]
-            started: started.0,
-            fate: Mutex::default(),
-        };
-        Self { group: Arc::new(group), abandoned: false }
-    }
-
-    pub(super) fn share(&self) -> Arc<Group> {
-        Arc::clone(&self.group)
-    }
-
-    /// Reaps the leader, which is dead, when nothing else is left either.
-    pub(super) fn reap(self) {
-        // It stays unreaped only under a debugger, which is told first; then dropping sees to it.
-        self.group.try_reap();
-    }
-
-    /// Leaves the rest to the background thread and does not wait for it.
-    pub(super) fn abandon(mut self) {
-        self.dispose();
-        self.abandoned = true;
-    }
-
-    /// Ends all of the group in the background. The other end hangs up when it is done.
-    fn dispose(&self) -> Option<Receiver<()>> {
-        self.group.kill();
-        match sweeper::bury(self.share()) {
-            Ok(waiting) => Some(waiting),
-            Err(error) => {
-                let pid = self.group.pid.as_raw_pid();
-                tracing::warn!(
-                    pid,
-                    %error,
-                    "no thread to look for what is left of a plugin: its process group is killed, \
-                     descendants that have left it are not, and nobody looks again"
-                );
-                self.group.try_reap();
-                None
-            }
-        }
-    }
-}
-
-impl Deref for OwnedGroup {
-    type Target = Group;
-
-    fn deref(&self) -> &Group {
-        &self.group
-    }
-}
-
-impl Drop for OwnedGroup {
-    fn drop(&mut self) {
-        if !self.abandoned
-            && !self.group.is_reaped()
-            && let Some(waiting) = self.dispose()
-        {
-            // Done or not: the thread goes on by itself.
-            let _ = waiting.recv_timeout(DROP_PATIENCE);
-        }
     }
 }

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use super::Command;
+use super::command::Command;
 
 /// The file that would be run, unless it is to be looked up on `PATH`.
 pub(super) fn path(command: &Command) -> Option<PathBuf> {

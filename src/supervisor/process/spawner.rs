@@ -15,11 +15,13 @@ use std::{io, thread};
 
 use tokio::sync::oneshot;
 
+use super::command::{Command, LAUNCH_MARKER};
 use super::error::{SpawnError, explain};
-use super::group::{OwnedGroup, Start};
+use super::owned_group::OwnedGroup;
 #[cfg(target_os = "linux")]
 use super::parent_death::Notice;
-use super::{Command, LAUNCH_MARKER, program, sweeper};
+use super::start_time::Start;
+use super::{program, sweeper};
 
 /// The longest that the system may take to start a program, e.g. from a slow network disk.
 const PATIENCE: Duration = Duration::from_secs(10);

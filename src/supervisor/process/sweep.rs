@@ -5,15 +5,12 @@
 //! launch is in there. A sweep looks through `/proc` for it, kills, and looks again until it finds
 //! nothing. It also waits for members of the group to be dead indeed: SIGKILL only sets that off.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::exit::Unseen;
 use super::group::Group;
-use super::sweeper::Progress;
-
-#[cfg(target_os = "linux")]
-pub(super) use super::eyes::Eyes;
 
 /// Pauses between two looks, doubling from the first to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
@@ -21,6 +18,35 @@ const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_m
 /// How long a process that cannot be told from others is looked at again: it is most likely not
 /// even ours.
 const UNSEEN_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How far a sweep has come.
+#[derive(Debug, Default)]
+pub(super) struct Progress {
+    killed: AtomicUsize,
+    unseen: Mutex<Option<Unseen>>,
+}
+
+impl Progress {
+    /// How many processes outside the group were killed.
+    pub(super) fn killed(&self) -> usize {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    /// Why the last look was not a whole one.
+    pub(super) fn unseen(&self) -> Option<Unseen> {
+        self.unseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(super) fn one_more(&self) {
+        self.killed.fetch_add(1, Ordering::AcqRel);
+    }
+
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+    pub(super) fn looked(&self, unseen: Option<Unseen>) {
+        *self.unseen.lock().unwrap_or_else(PoisonError::into_inner) = unseen;
+    }
+}
 
 /// What is to be made of the last look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,22 +140,4 @@ impl Sweep {
     pub(super) fn longer_pause(&mut self) {
         self.pause = (self.pause * 2).min(PAUSES.1);
     }
-}
-
-/// There is no way to find descendants here.
-#[cfg(not(target_os = "linux"))]
-#[derive(Debug)]
-pub(super) struct Eyes;
-
-#[cfg(not(target_os = "linux"))]
-impl Eyes {
-    #[expect(clippy::unnecessary_wraps, reason = "as on Linux")]
-    pub(super) fn open() -> std::io::Result<Self> {
-        Ok(Self)
-    }
-
-    pub(super) fn orphans(&mut self) {}
-
-    /// What is not looked for is not found.
-    pub(super) fn look(&mut self, _: &mut [&mut Sweep]) {}
 }

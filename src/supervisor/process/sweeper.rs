@@ -6,7 +6,6 @@
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::thread;
@@ -14,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use super::exit::Unseen;
+use super::eyes::Eyes;
 use super::group::Group;
-use super::sweep::{Eyes, Sweep, Verdict};
+use super::sweep::{Progress, Sweep, Verdict};
 
 /// The longest that a launch waits for the look for what killed supervisors have left.
 const ORPHANS_PATIENCE: Duration = Duration::from_secs(2);
@@ -26,35 +25,6 @@ const BACKGROUND: Duration = Duration::from_secs(30);
 
 /// Pauses between two questions whether a leader is dead, doubling from the first to the last.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
-
-/// How far a sweep has come.
-#[derive(Debug, Default)]
-pub(super) struct Progress {
-    killed: AtomicUsize,
-    unseen: Mutex<Option<Unseen>>,
-}
-
-impl Progress {
-    /// How many processes outside the group were killed.
-    pub(super) fn killed(&self) -> usize {
-        self.killed.load(Ordering::Acquire)
-    }
-
-    /// Why the last look was not a whole one.
-    pub(super) fn unseen(&self) -> Option<Unseen> {
-        self.unseen.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-    pub(super) fn one_more(&self) {
-        self.killed.fetch_add(1, Ordering::AcqRel);
-    }
-
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
-    pub(super) fn looked(&self, unseen: Option<Unseen>) {
-        *self.unseen.lock().unwrap_or_else(PoisonError::into_inner) = unseen;
-    }
-}
 
 /// One plugin to be ended.
 struct Job {

@@ -1,9 +1,11 @@
 //! A machine that is in a bad way, each in a process of its own.
 
+use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::process::Stdio;
+use std::time::Instant;
 
-use rustix::process::{Resource, Rlimit, WaitId, WaitIdOptions, setrlimit, waitid};
+use rustix::process::{Resource, Rlimit, Signal, WaitId, WaitIdOptions, setrlimit, waitid};
 
 use super::fuse::Fuse;
 use super::*;

@@ -1,0 +1,6 @@
+//! The program: its command line, and the interpreter that follows a script.
+
+mod interpreter;
+mod program;
+
+pub use program::main;

@@ -1,0 +1,10 @@
+//! What is seen of a subject, from outside: the only thing that rules look at.
+
+mod http;
+mod left;
+mod observation;
+
+pub use http::{Ask, HttpSeen};
+pub(super) use http::{get, post};
+pub(super) use left::{is_alive, left};
+pub use observation::{HookSeen, Observation};

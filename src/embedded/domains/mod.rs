@@ -1,0 +1,41 @@
+//! One file per domain: what is checked, what is stored, what follows.
+
+mod emoji;
+mod kv;
+mod logging;
+mod pending;
+mod preferences;
+mod server_facts;
+
+use heck::ToSnakeCase as _;
+use plugin_proto::{Method, Service};
+use rusqlite::Connection;
+
+use super::store::Source;
+
+/// The handler of each RPC: an async function of the RPC's name in snake case, which takes a
+/// [`Ctx`](super::ctx::Ctx) and the request and answers the response or an AppError.
+pub(super) mod handlers {
+    pub(in super::super) use super::emoji::*;
+    pub(in super::super) use super::kv::*;
+    pub(in super::super) use super::logging::*;
+    pub(in super::super) use super::pending::*;
+    pub(in super::super) use super::preferences::*;
+    pub(in super::super) use super::server_facts::*;
+}
+
+/// The tables of all domains.
+pub(super) const SCHEMAS: &[&str] =
+    &[emoji::SCHEMA, kv::SCHEMA, preferences::SCHEMA, server_facts::SCHEMA];
+
+/// What must be in every database before its first call. Runs at every start.
+pub(super) fn first_rows(connection: &Connection, source: &Source) -> rusqlite::Result<()> {
+    server_facts::first_rows(connection, source)
+}
+
+/// The RPCs that have a handler.
+pub(super) fn implemented() -> impl Iterator<Item = &'static Method> {
+    let missing =
+        |method: &&Method| pending::PENDING.contains(&method.name.to_snake_case().as_str());
+    Service::PluginAPI.methods().filter(move |method| !missing(method))
+}
