@@ -87,7 +87,8 @@ async fn a_start_that_is_stuck_fails_no_other() {
     fs::create_dir(&dead).unwrap();
     let Some(fuse) = mounted(Fuse::silent(&dead)) else { return };
     let script = dir.path().join("script");
-    fs::write(&script, format!("#!{}/python\n", dead.display())).unwrap();
+    // Another name: who waits for the same one as somebody else cannot even be killed.
+    fs::write(&script, format!("#!{}/interpreter\n", dead.display())).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let stuck = [dead.join("python"), script].map(|program| {
         let command = Command::new(program, dir.path(), marker());
