@@ -31,13 +31,12 @@ mod lock;
 mod protocol;
 pub mod report;
 pub mod run;
-pub mod sample;
 mod say;
 pub mod script;
 pub mod wire;
 
 pub use characters::Character;
-pub use plugin_proto::names;
+pub use plugin_proto::{names, sample};
 pub use protocol::{control, hook_control};
 pub use report::Report;
 pub use script::Script;

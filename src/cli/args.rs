@@ -5,8 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use plugin_conformance::api::DEFAULT_VERSION;
+use plugin_conformance::conformance::SubjectKind;
 use plugin_conformance::conformance::runner::{DEFAULT_JOBS, Filter};
-use plugin_conformance::conformance::{DEFAULT_VERSION, SubjectKind};
 use plugin_conformance::host::HookLine;
 use plugin_proto::names::suggestion;
 

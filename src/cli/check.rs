@@ -28,7 +28,7 @@ pub(super) async fn plugin(arguments: PluginArguments) -> Result<ExitCode, Failu
     judge(&PluginBundle { dir, unix, mocks }, &results).await
 }
 
-/// Judges a subject as the arguments say, and tells what comes of it.
+/// Judges a subject as the arguments say, and reports the result.
 async fn judge<S: Subject>(subject: &S, results: &ResultArguments) -> Result<ExitCode, Failure> {
     let start = Instant::now();
     let runner = prepare(subject, results)?;
@@ -36,7 +36,7 @@ async fn judge<S: Subject>(subject: &S, results: &ResultArguments) -> Result<Exi
     finish(report, results, start)
 }
 
-/// What is wrong with the arguments is told before anything is launched.
+/// Invalid arguments are reported before anything is launched.
 fn prepare<S: Subject>(subject: &S, results: &ResultArguments) -> Result<Runner, Failure> {
     writable(results.json.as_deref())?;
     let known = results.known_failures.as_deref().map(KnownFailures::load).transpose()?;

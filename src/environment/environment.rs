@@ -76,7 +76,7 @@ impl Environment {
     /// Unpacks a bundle (`.tar.gz`, the manifest at its root or in its only folder) into the
     /// environment's folder and adds it. With `replace`, a plugin of the same id makes way for it,
     /// and if that ran, the new one is started: should this fail, the installation stands and the
-    /// plugin's state tells. A new plugin is not started.
+    /// plugin's state says so. A new plugin is not started.
     ///
     /// # Errors
     /// The archive is none, is too large, or has entries that could do harm; its manifest is

@@ -123,7 +123,7 @@ impl Host {
         for dir in HostBuilder::bundle_paths(builder.bundles.iter().map(PathBuf::as_path)) {
             environment.add(&dir).await?;
         }
-        // Before the plugins: an address that is taken is told at once.
+        // Before the plugins: an address that is taken is reported at once.
         let front = HttpFront::builder(Arc::new(Plugins(environment.clone())))
             .sessions(Arc::new(UserSessions(builder.sessions)))
             .listen(builder.listen)

@@ -47,4 +47,3 @@ pub use script::{Script, ScriptError};
 pub use supervisor::Supervisor;
 
 pub(crate) use driver::STOP_ASKED;
-pub(crate) use output::escape_control;
