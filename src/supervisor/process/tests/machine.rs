@@ -83,12 +83,14 @@ async fn a_start_that_is_stuck_fails_no_other() {
         return behind(&MOUNTS, "a_start_that_is_stuck_fails_no_other").await;
     }
     let dir = tempfile::tempdir().unwrap();
-    let dead = dir.path().join("dead");
+    // One disk for each: who waits in the kernel for another who waits cannot even be killed.
+    let (dead, other) = (dir.path().join("dead"), dir.path().join("other"));
     fs::create_dir(&dead).unwrap();
+    fs::create_dir(&other).unwrap();
     let Some(fuse) = mounted(Fuse::silent(&dead)) else { return };
+    let Some(other_fuse) = mounted(Fuse::silent(&other)) else { return };
     let script = dir.path().join("script");
-    // Another name: who waits for the same one as somebody else cannot even be killed.
-    fs::write(&script, format!("#!{}/interpreter\n", dead.display())).unwrap();
+    fs::write(&script, format!("#!{}/python\n", other.display())).unwrap();
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
     let stuck = [dead.join("python"), script].map(|program| {
         let command = Command::new(program, dir.path(), marker());
@@ -112,7 +114,7 @@ async fn a_start_that_is_stuck_fails_no_other() {
             .collect::<String>()
     };
     until(|| children().is_empty()).await;
-    drop(fuse);
+    drop((fuse, other_fuse));
 }
 
 /// A descendant that is being given its program has no environment until then.
