@@ -69,6 +69,7 @@ pub use async_trait::async_trait;
 pub use call::{ApiCall, BoxCallService};
 pub use callers::Callers;
 pub use channel::{Dialect, app_error_of_status, code_of_http_status};
+pub(crate) use channel::{embedded_failure, status_failure};
 pub use dynamic::{Dynamic, DynamicApi};
 pub use generated::{DEFAULT_VERSION, GeneratedApi};
 pub use limits::{ConnectionLimits, MAX_BYTES_UNDER_WAY, MAX_MESSAGE_BYTES};
