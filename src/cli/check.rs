@@ -5,13 +5,14 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use plugin_conformance::api::mock::MockFile;
 use plugin_conformance::conformance::catalogue;
 use plugin_conformance::conformance::runner::profile;
 use plugin_conformance::conformance::subjects::kit::Kit;
 use plugin_conformance::conformance::subjects::plugin::PluginBundle;
+use plugin_conformance::conformance::subjects::sdk::{DriverOptions, Sdk};
 use plugin_conformance::conformance::subjects::supervisor::{
     ForeignSupervisor, LaunchedBundles, StopBy,
 };
@@ -21,7 +22,7 @@ use plugin_conformance::conformance::{
 };
 
 use super::args::{
-    AnswersArgument, JudgeArguments, PluginArguments, ResultArguments, StopArgument,
+    AnswersArgument, JudgeArguments, PluginArguments, ResultArguments, SdkArguments, StopArgument,
     SupervisorArguments,
 };
 use super::{Failure, out};
@@ -34,6 +35,19 @@ pub(super) async fn plugin(arguments: PluginArguments) -> Result<ExitCode, Failu
     let mocks = arguments.mocks.as_deref().map(MockFile::load).transpose()?;
     let PluginArguments { dir, unix, results, .. } = arguments;
     judge(&PluginBundle { dir, unix, mocks }, &results).await
+}
+
+/// How long a driver may take over a case, unless `--patience` says otherwise.
+const CASE_LIMIT: Duration = Duration::from_secs(10);
+
+pub(super) async fn sdk(arguments: SdkArguments) -> Result<ExitCode, Failure> {
+    let SdkArguments { results, patience, command } = arguments;
+    // A driver that works keeps a processor busy.
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = usize::try_from(results.jobs).unwrap_or(1).min(processors);
+    let case_limit = CASE_LIMIT.mul_f64(patience);
+    let results = ResultArguments { jobs: jobs as u64, ..results };
+    judge(&Sdk::new(DriverOptions { command, jobs, case_limit }), &results).await
 }
 
 pub(super) async fn supervisor(arguments: SupervisorArguments) -> Result<ExitCode, Failure> {
@@ -131,8 +145,11 @@ fn sweep(id: &str) -> Option<String> {
     if id.starts_with("supervisor.rpc.") {
         return Some("supervisor.rpc.*".to_owned());
     }
-    let kind = id.strip_prefix("rpc.")?.split('.').nth(1)?;
-    Some(format!("rpc.*.{kind}"))
+    let mut parts = id.split('.');
+    match (parts.next()?, parts.next()?, parts.next()?) {
+        (sweep @ ("rpc" | "sdk"), _, rule) => Some(format!("{sweep}.*.{rule}")),
+        _ => None,
+    }
 }
 
 fn word(check: &Finding) -> &'static str {

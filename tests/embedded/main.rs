@@ -9,6 +9,7 @@ use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 
 mod kv;
 mod preferences;
+mod properties;
 mod server;
 
 /// The API of one plugin.

@@ -5,6 +5,7 @@ mod kv;
 mod logging;
 mod pending;
 mod preferences;
+mod properties;
 mod server_facts;
 
 use heck::ToSnakeCase as _;
@@ -21,16 +22,18 @@ pub(super) mod handlers {
     pub(in super::super) use super::logging::*;
     pub(in super::super) use super::pending::*;
     pub(in super::super) use super::preferences::*;
+    pub(in super::super) use super::properties::*;
     pub(in super::super) use super::server_facts::*;
 }
 
 /// The tables of all domains.
 pub(super) const SCHEMAS: &[&str] =
-    &[emoji::SCHEMA, kv::SCHEMA, preferences::SCHEMA, server_facts::SCHEMA];
+    &[emoji::SCHEMA, kv::SCHEMA, preferences::SCHEMA, properties::SCHEMA, server_facts::SCHEMA];
 
 /// What must be in every database before its first call. Runs at every start.
 pub(super) fn first_rows(connection: &Connection, source: &Source) -> rusqlite::Result<()> {
-    server_facts::first_rows(connection, source)
+    server_facts::first_rows(connection, source)?;
+    properties::first_rows(connection, source)
 }
 
 /// The RPCs that have a handler.
