@@ -10,6 +10,7 @@ use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 mod configuration;
 mod kv;
 mod preferences;
+mod properties;
 mod server;
 mod small;
 

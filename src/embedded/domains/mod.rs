@@ -11,6 +11,7 @@ mod misc;
 mod oauth;
 mod pending;
 mod preferences;
+mod properties;
 mod server_facts;
 mod shared_channels;
 mod websocket;
@@ -38,6 +39,7 @@ pub(super) mod handlers {
     pub(in super::super) use super::oauth::*;
     pub(in super::super) use super::pending::*;
     pub(in super::super) use super::preferences::*;
+    pub(in super::super) use super::properties::*;
     pub(in super::super) use super::server_facts::*;
     pub(in super::super) use super::shared_channels::*;
     pub(in super::super) use super::websocket::*;
@@ -50,6 +52,7 @@ pub(super) const SCHEMAS: &[&str] = &[
     kv::SCHEMA,
     oauth::SCHEMA,
     preferences::SCHEMA,
+    properties::SCHEMA,
     server_facts::SCHEMA,
     shared_channels::SCHEMA,
 ];
@@ -57,7 +60,8 @@ pub(super) const SCHEMAS: &[&str] = &[
 /// What must be in every database before its first call. Runs at every start.
 pub(super) fn first_rows(connection: &Connection, source: &Source) -> rusqlite::Result<()> {
     server_facts::first_rows(connection, source)?;
-    configuration::first_rows(connection, source)
+    configuration::first_rows(connection, source)?;
+    properties::first_rows(connection, source)
 }
 
 pub(super) use configuration::stored as stored_config;
