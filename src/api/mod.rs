@@ -69,11 +69,13 @@ pub use async_trait::async_trait;
 pub use call::{ApiCall, BoxCallService};
 pub use callers::Callers;
 pub use channel::{Dialect, app_error_of_status, code_of_http_status};
+pub(crate) use channel::{embedded_failure, status_failure};
 pub use dynamic::{Dynamic, DynamicApi};
 pub use generated::{DEFAULT_VERSION, GeneratedApi};
 pub use limits::{ConnectionLimits, MAX_BYTES_UNDER_WAY, MAX_MESSAGE_BYTES};
 pub use listener::{Listen, ListenError, TARGET_VARIABLE};
 pub use overlay::Overlay;
+pub use owners::OwnersError;
 pub use plugin_api::PluginApi;
 /// Carries messages as bytes; the codec of the fake interpreters' client as well.
 pub use plugin_proto::RawCodec;

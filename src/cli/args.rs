@@ -1,10 +1,14 @@
 //! The arguments, with the texts that teach them.
 
+use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "sabotage")]
+use super::host_for_checks::HostArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fake_interpreters::sdk_driver::Break;
 use plugin_conformance::api::DEFAULT_VERSION;
 use plugin_conformance::conformance::SubjectKind;
 use plugin_conformance::conformance::runner::{DEFAULT_JOBS, Filter};
@@ -36,6 +40,11 @@ pub(crate) enum Command {
     Run(RunArguments),
     Coverage(CoverageArguments),
     Stress(StressArguments),
+    #[command(hide = true)]
+    #[cfg(feature = "sabotage")]
+    HostForChecks(HostArguments),
+    #[command(hide = true)]
+    SdkDriver(SdkDriverArguments),
 }
 
 /// Check the kit's supervisor and server, or a plugin.
@@ -91,6 +100,13 @@ pub(crate) struct ResultArguments {
     /// A line whose checks pass, or that names no check of any subject, fails the run.
     #[arg(long, value_name = "FILE")]
     pub(crate) known_failures: Option<PathBuf>,
+
+    /// Known deviations of somebody else's software: checks that may fail
+    ///
+    /// A name, `mattermost-go-2026-01` for Mattermost's Go supervisor of January 2026, or a file of the
+    /// same form as --known-failures. What passes all the same is only a suggestion.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) profile: Option<String>,
 }
 
 fn filter(text: &str) -> Result<Filter, String> {
@@ -100,7 +116,31 @@ fn filter(text: &str) -> Result<Filter, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckWhat {
     Plugin(PluginArguments),
+    Sdk(SdkArguments),
     Supervisor(SupervisorArguments),
+}
+
+/// Check the client of an SDK, through a small driver program around it.
+///
+/// CMD reads cases on standard input, one JSON object a line, calls the SDK's own methods, and answers
+/// on standard output; the kit serves PluginAPI to it. Each of the 236 RPCs is called with filled
+/// requests and gets filled and empty answers, AppErrors, and failures of gRPC. docs/check-sdk.md has
+/// the contract of a driver, and examples/ two of them in Python.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugin-conformance check sdk -- python3 driver.py\n  \
+    plugin-conformance check sdk --filter 'sdk.GetUser.*' -- venv/bin/python \\\n    \
+    examples/sdk-driver-generic/driver.py --client mattermost_plugin:PluginAPIClient")]
+pub(crate) struct SdkArguments {
+    #[command(flatten)]
+    pub(crate) results: ResultArguments,
+
+    /// Multiply the time that the driver has for a case, 10 s
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = patience)]
+    pub(crate) patience: f64,
+
+    /// The driver and its arguments
+    #[arg(value_name = "CMD", required = true, last = true)]
+    pub(crate) command: Vec<OsString>,
 }
 
 /// Check a supervisor that somebody else wrote.
@@ -166,9 +206,9 @@ pub(crate) enum AnswersArgument {
 }
 
 fn patience(text: &str) -> Result<f64, String> {
-    let remedy = "give a number from 0.1 to 100, for example 2.5";
+    let remedy = "give a number from 0.01 to 100, for example 2.5";
     let number: f64 = text.parse().map_err(|_| remedy.to_owned())?;
-    if (0.1..=100.0).contains(&number) { Ok(number) } else { Err(remedy.to_owned()) }
+    if (0.01..=100.0).contains(&number) { Ok(number) } else { Err(remedy.to_owned()) }
 }
 
 /// Judge bundles of scenarios that a harness of your own launched and stopped.
@@ -218,6 +258,14 @@ pub(crate) struct PluginArguments {
     /// calls.
     #[arg(long, value_name = "FILE")]
     pub(crate) mocks: Option<PathBuf>,
+}
+
+/// Drive the kit's own client, for `check sdk`.
+#[derive(Debug, Args)]
+pub(crate) struct SdkDriverArguments {
+    /// A fault for the client to have, of one RPC or of all
+    #[arg(long = "break", value_name = "KIND[:RPC]", value_delimiter = ',')]
+    pub(crate) breaks: Vec<Break>,
 }
 
 /// List the checks.

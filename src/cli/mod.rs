@@ -4,6 +4,8 @@ mod args;
 mod catalogue;
 mod check;
 mod coverage;
+#[cfg(feature = "sabotage")]
+mod host_for_checks;
 mod out;
 mod run;
 mod serve;
@@ -56,6 +58,7 @@ pub(crate) fn main() -> ExitCode {
         match arguments.command {
             Command::Check(check) => match check.what {
                 Some(CheckWhat::Plugin(plugin)) => check::plugin(plugin).await,
+                Some(CheckWhat::Sdk(sdk)) => check::sdk(sdk).await,
                 Some(CheckWhat::Supervisor(supervisor)) => check::supervisor(supervisor).await,
                 None => check::kit(&check.results).await,
             },
@@ -66,7 +69,13 @@ pub(crate) fn main() -> ExitCode {
             Command::Serve(arguments) => serve::serve(arguments).await,
             Command::Run(arguments) => run::run(arguments).await,
             Command::Coverage(arguments) => coverage::coverage(&arguments).await,
+            #[cfg(feature = "sabotage")]
+            Command::HostForChecks(arguments) => host_for_checks::host(arguments).await,
             Command::Stress(arguments) => stress::stress(arguments).await,
+            Command::SdkDriver(arguments) => {
+                let driven = fake_interpreters::sdk_driver::drive(&arguments.breaks).await;
+                driven.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+            }
         }
     });
     out::finish(done.unwrap_or_else(|error| fail(&*error)))

@@ -1,6 +1,7 @@
 //! Carries out the actions of a [`Lifecycle`]: the thin layer between the pure machine and tokio.
 
 mod actions;
+mod sabotage;
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -68,6 +69,8 @@ pub(super) struct Driver {
     /// An API server that was started, until the machine hears of it: a stop that comes first must
     /// find it, for dropped it would only go in the background.
     started: Arc<Mutex<Option<ApiServer>>>,
+    /// Where an API server will listen that is late on purpose.
+    late_target: Option<String>,
     /// What the plugin must say to it.
     api_token: Option<ApiToken>,
     process: Option<Process>,
@@ -121,6 +124,7 @@ impl Driver {
             ready: Some(ready),
             api: None,
             started: Arc::default(),
+            late_target: None,
             api_token: None,
             process: None,
             pumps: None,
@@ -246,8 +250,12 @@ impl Driver {
         let lost = match phase {
             Phase::Deactivating => Some(EventKind::Deactivated { error: Some(error) }),
             Phase::Reaping if self.exit.is_none() && self.pid != 0 => {
-                let report =
-                    ExitReport { status: ExitStatus::Unknown, stragglers: 0, timed_out: true };
+                let report = ExitReport {
+                    status: ExitStatus::Unknown,
+                    stragglers: 0,
+                    timed_out: true,
+                    unseen: None,
+                };
                 self.exit = Some(report.clone());
                 Some(EventKind::Exited { report })
             }

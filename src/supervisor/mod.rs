@@ -39,7 +39,7 @@ pub use interpreter::{InterpreterError, discover};
 pub use log::{LogRecord, LogSink, Stream, tracing_sink};
 pub use manifest::{Manifest, ManifestError, PythonOptions, Server};
 pub use output::{Level, ParsedLine, StderrParser};
-pub use process::{ExitReport, ExitStatus, SpawnError};
+pub use process::{ExitReport, ExitStatus, SpawnError, Unseen};
 #[cfg(feature = "sabotage")]
 pub use schedule::Fault;
 pub use schedule::{Moment, Point, Schedule, SeededSchedule};

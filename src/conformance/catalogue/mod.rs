@@ -16,6 +16,7 @@
 mod kit;
 mod plugin;
 mod rpcs;
+mod sdk;
 mod supervisor;
 mod verdict;
 
@@ -25,6 +26,7 @@ use std::sync::LazyLock;
 use plugin_proto::names::suggestion;
 use serde::Serialize;
 
+pub use sdk::SdkCheck;
 pub use verdict::{Fault, Objection, Verdict};
 
 /// The check that a run with a list of known failures makes besides.
@@ -148,6 +150,7 @@ pub fn all() -> &'static [Check] {
         all.extend(supervisor::CHECKS);
         all.extend(supervisor::rpcs());
         all.extend(plugin::CHECKS);
+        all.extend(sdk::checks());
         all
     });
     &ALL

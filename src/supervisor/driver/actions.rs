@@ -11,7 +11,7 @@ use super::super::active::Active;
 use super::super::error::LaunchFailure;
 use super::super::events::EventKind;
 use super::super::handshake::{Handshake, HandshakeAddress, HandshakeError};
-use super::super::lifecycle::{Action, Event, Phase};
+use super::super::lifecycle::{Action, Ending, Event, Phase};
 use super::super::process;
 use super::super::pump::{FirstLine, Pumps};
 use super::super::schedule::Fault;
@@ -20,11 +20,11 @@ use crate::api::{ApiServer, ListenError, TOKEN_VARIABLE};
 use crate::error_chain::chain_with_remedy;
 use crate::hooks::{self, Hooks, HooksConfig};
 
-fn outcome(event: Event, change: impl FnOnce(&mut Driver) + Send + 'static) -> Outcome {
+pub(super) fn outcome(event: Event, change: impl FnOnce(&mut Driver) + Send + 'static) -> Outcome {
     (event, Box::new(change))
 }
 
-fn failed(failure: impl Into<LaunchFailure>) -> Outcome {
+pub(super) fn failed(failure: impl Into<LaunchFailure>) -> Outcome {
     let failure = failure.into();
     outcome(Event::Failed, |driver| {
         driver.failure.get_or_insert(failure);
@@ -53,6 +53,9 @@ impl Driver {
     }
 
     fn start_api(&self) -> BoxFuture<'static, Outcome> {
+        if self.pace.has(Fault::ApiLate) {
+            return self.start_api_late();
+        }
         let (builder, token) = (self.config.api_builder(), self.config.launch_token());
         let started = Arc::clone(&self.started);
         async move {
@@ -89,8 +92,13 @@ impl Driver {
     }
 
     fn spawn(&self) -> BoxFuture<'static, Outcome> {
+        if self.pace.has(Fault::NeverStarts) {
+            return async { failed(LaunchFailure::NoPhase(Phase::Spawning)) }.boxed();
+        }
         let target = self.api.as_ref().map(ApiServer::target);
+        let target = target.or(self.late_target.as_deref());
         let mut command = self.plan.command(target, &self.config.environment);
+        command = self.sabotaged(command);
         // An outer host's token, inherited, would be none of this plugin's business.
         if let Some(token) = &self.api_token {
             command = command.env(TOKEN_VARIABLE, token.secret());
@@ -115,7 +123,12 @@ impl Driver {
 
     fn read_handshake(&mut self) -> BoxFuture<'static, Outcome> {
         let line = self.pumps.as_mut().and_then(Pumps::first_line);
-        let (after, bundle) = (self.config.timeouts.handshake, self.plan.bundle.clone());
+        let (mut after, bundle) = (self.config.timeouts.handshake, self.plan.bundle.clone());
+        if self.pace.has(Fault::PatientHandshake) {
+            after = Duration::from_secs(60);
+        } else if self.pace.has(Fault::HastyHandshake) {
+            after = Duration::from_secs(3);
+        }
         async move {
             let Some(line) = line else {
                 return failed(LaunchFailure::NoPhase(Phase::Handshaking));
@@ -202,22 +215,34 @@ impl Driver {
 
     fn check_health(&self) -> BoxFuture<'static, Outcome> {
         let each = self.config.timeouts.health;
+        if self.pace.has(Fault::NoHealthCheck) {
+            return async { outcome(Event::Healthy, |_| ()) }.boxed();
+        }
+        let any = self.pace.has(Fault::AnyHealth);
         self.with_hooks(move |hooks| async move {
             match hooks.check_health(each).await {
                 Ok(()) => outcome(Event::Healthy, |driver| driver.record(EventKind::Healthy)),
+                Err(_) if any => outcome(Event::Healthy, |_| ()),
                 Err(error) => failed(error),
             }
         })
     }
 
     fn ask_hooks(&self) -> BoxFuture<'static, Outcome> {
+        let pace = self.pace.clone();
         self.with_hooks(|mut hooks| async move {
             match hooks.learn().await {
+                Err(_) if pace.has(Fault::ImplementedMayFail) => {
+                    let event = Event::HooksKnown { activate: false, deactivate: false };
+                    outcome(event, |driver| driver.hooks = Some(hooks))
+                }
                 Err(error) => failed(LaunchFailure::Implemented(error)),
                 Ok(named) => {
                     let event = Event::HooksKnown {
-                        activate: hooks.implements("OnActivate"),
-                        deactivate: hooks.implements("OnDeactivate"),
+                        activate: hooks.implements("OnActivate")
+                            && !pace.has(Fault::NeverActivates),
+                        deactivate: hooks.implements("OnDeactivate")
+                            && !pace.has(Fault::NeverDeactivates),
                     };
                     outcome(event, |driver| {
                         driver.record(EventKind::HooksKnown { hooks: named });
@@ -229,8 +254,10 @@ impl Driver {
     }
 
     fn activate(&self) -> BoxFuture<'static, Outcome> {
-        self.with_hooks(|hooks| async move {
+        let may_fail = self.pace.has(Fault::ActivateMayFail);
+        self.with_hooks(move |hooks| async move {
             match hooks.on_activate(Default::default()).await.decision {
+                Err(_) if may_fail => outcome(Event::Activated, |_| ()),
                 Ok(()) => outcome(Event::Activated, |_| ()),
                 Err(error) => failed(LaunchFailure::OnActivate(error)),
             }
@@ -248,17 +275,29 @@ impl Driver {
                 self.controls.leash.stop();
             }
         }
+        if self.pace.has(Fault::StopsSoon) {
+            self.controls.leash.stop();
+        }
         futures::future::pending().boxed()
     }
 
     /// `OnDeactivate` goes to the plugin although, for everybody else, the stop has begun.
-    fn deactivate(&self) -> BoxFuture<'static, Outcome> {
-        let deadline = self.config.timeouts.deactivate;
+    fn deactivate(&mut self) -> BoxFuture<'static, Outcome> {
+        let mut deadline = self.config.timeouts.deactivate;
+        if self.pace.has(Fault::HastyDeactivate) {
+            deadline = Duration::from_millis(200);
+        } else if self.pace.has(Fault::PatientDeactivate) {
+            deadline = Duration::from_secs(600);
+        }
+        let early = self.pace.has(Fault::ApiBeforeDeactivate).then(|| self.api.take()).flatten();
         let Some(hooks) = self.hooks.clone() else {
             return async { outcome(Event::Deactivated, |_| ()) }.boxed();
         };
         let hooks = hooks.for_the_end(deadline);
         async move {
+            if let Some(api) = early {
+                api.stop(Duration::ZERO).await;
+            }
             let error = hooks.on_deactivate(Default::default()).await.decision.err();
             let error = error.map(|error| error.to_string());
             outcome(Event::Deactivated, |driver| {
@@ -286,6 +325,9 @@ impl Driver {
     }
 
     fn terminate(&self) -> BoxFuture<'static, Outcome> {
+        if self.pace.has(Fault::KillsAtOnce) {
+            return grace(Duration::ZERO);
+        }
         self.record(EventKind::Terminating);
         if let Some(process) = &self.process
             && let Err(error) = process.terminate()
@@ -329,7 +371,11 @@ impl Driver {
     fn stop_api(&mut self) -> BoxFuture<'static, Outcome> {
         let api = self.api.take().or_else(|| self.take_started());
         let drain = self.config.timeouts.api_drain;
+        let never = self.pace.has(Fault::NeverEnds) && self.life.ending() == Some(Ending::Stopped);
         async move {
+            if never {
+                futures::future::pending::<()>().await;
+            }
             let forced = match api {
                 Some(api) => {
                     let stop = api.stop(drain).await;
