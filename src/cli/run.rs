@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use super::Failure;
 use super::args::RunArguments;
 use super::out::{complain, say};
+use super::serve::embedded;
 
 const HELP: &str = "  HOOK {JSON}        fire a hook at every plugin that implements it
   ID: HOOK {JSON}    fire it at one plugin
@@ -29,7 +30,10 @@ pub(super) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     let trace = Trace::to_files(arguments.events.as_deref(), arguments.trace.as_deref())?;
     let answers = match &arguments.mocks {
         Some(file) => Answers::Mocks(MockFile::load(file)?),
-        None => Answers::Generated,
+        None => match embedded(&arguments.embedded, &arguments.version)? {
+            Some(server) => Answers::Embedded(server),
+            None => Answers::Generated,
+        },
     };
     // Before anything is started: whoever sees it may send the signal at once.
     let mut interrupts = Interrupts::new()?;
