@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex};
 use plugin_conformance::api::{AppError, PluginApi};
 use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 
+mod commands;
 mod configuration;
 mod kv;
+mod plugins;
 mod preferences;
 mod properties;
 mod server;

@@ -1,6 +1,8 @@
 //! One file per domain: what is checked, what is stored, what follows.
 
 mod audit;
+mod bundle;
+mod commands;
 mod configuration;
 mod emoji;
 mod groups;
@@ -10,6 +12,7 @@ mod mail;
 mod misc;
 mod oauth;
 mod pending;
+mod plugins;
 mod preferences;
 mod properties;
 mod server_facts;
@@ -26,6 +29,7 @@ use super::store::Source;
 /// [`Ctx`](super::ctx::Ctx) and the request and answers the response or an AppError.
 pub(super) mod handlers {
     pub(in super::super) use super::audit::*;
+    pub(in super::super) use super::commands::*;
     pub(in super::super) use super::configuration::{
         get_config, get_plugin_config, get_unsanitized_config, load_plugin_configuration,
         save_config, save_plugin_config,
@@ -38,6 +42,7 @@ pub(super) mod handlers {
     pub(in super::super) use super::misc::*;
     pub(in super::super) use super::oauth::*;
     pub(in super::super) use super::pending::*;
+    pub(in super::super) use super::plugins::*;
     pub(in super::super) use super::preferences::*;
     pub(in super::super) use super::properties::*;
     pub(in super::super) use super::server_facts::*;
@@ -47,6 +52,7 @@ pub(super) mod handlers {
 
 /// The tables of all domains.
 pub(super) const SCHEMAS: &[&str] = &[
+    commands::SCHEMA,
     configuration::SCHEMA,
     emoji::SCHEMA,
     kv::SCHEMA,
