@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex};
 use plugin_conformance::api::{AppError, PluginApi};
 use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 
+mod configuration;
 mod kv;
 mod preferences;
 mod properties;
 mod server;
+mod small;
 
 /// The API of one plugin.
 type Api = Arc<dyn PluginApi>;
