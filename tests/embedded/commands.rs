@@ -96,7 +96,7 @@ async fn a_stored_command_lives() {
     };
     assert_eq!(made, expected);
     assert_eq!(got(&api, &made.id).await.unwrap(), made);
-    assert_eq!(custom(&api, TEAM).await, [made.clone()]);
+    assert_eq!(custom(&api, TEAM).await, std::slice::from_ref(&made));
     assert_eq!(custom(&api, OTHER).await, []);
 
     let sent = v1::Command { team_id: String::new(), method: "G".into(), ..command("ROLL") };
