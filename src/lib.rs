@@ -10,6 +10,7 @@ pub mod conformance;
 pub mod embedded;
 pub mod environment;
 mod error_chain;
+pub mod escape;
 pub mod hooks;
 pub mod host;
 pub mod http_front;

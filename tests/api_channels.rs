@@ -21,7 +21,7 @@ use tonic::{Code, Status};
 
 const DIALECTS: [Dialect; 2] = [Dialect::GoServer, Dialect::Embedded];
 
-/// Section 1.2 of the Go server's behaviour, and everything around it.
+/// The gRPC codes that the Go server sends for HTTP statuses, and every status around them.
 const CODES: [(i32, Code); 19] = [
     (400, Code::InvalidArgument),
     (401, Code::Unauthenticated),

@@ -90,14 +90,16 @@ async fn plugins_enable_disable_and_remove_each_other() {
 }
 
 #[tokio::test]
-async fn a_plugin_that_cannot_be_enabled_is_told_why() {
+async fn what_a_plugin_writes_when_it_fails_is_not_for_the_one_that_enables_it() {
     let broken = "life:\n  - log: no module named x\n  - exit: 1\n";
     let world = World::idle(&[("a", &good()), ("b", broken)], |it| it).await;
     soon(world.plugins.activate(&id("a"))).await.unwrap();
     let request = v1::EnablePluginRequest { id: id("b") };
     let error = soon(world.apis.of("a").enable_plugin(request)).await.unwrap_err();
     assert_eq!(error.status_code, 500);
-    assert!(error.message.contains("no module named x"), "{error}");
+    assert!(error.message.contains(&id("b")), "{error}");
+    assert!(!format!("{error:?}").contains("no module named x"), "{error:?}");
+    assert!(world.plugins.last_error(&id("b")).unwrap().contains("no module named x"));
     soon(world.plugins.shutdown()).await;
 }
 

@@ -290,3 +290,97 @@ async fn the_default_folder_ends_with_the_environment() {
     drop(plugins);
     common::until("the folder is gone", || !info.bundle.exists()).await;
 }
+
+/// Refused, and nothing of it is left anywhere.
+async fn is_refused(pack: Pack, is: fn(&UnpackError) -> bool) {
+    let (plugins, dir, folder) = installing(UnpackLimits { entries: 2000, ..Default::default() });
+    let error = soon(plugins.install(pack.done(), false)).await.unwrap_err();
+    assert!(matches!(&error, EnvironmentError::Unpack(error) if is(error)), "{error:?}");
+    assert!(is_empty(&folder));
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "something is beside it");
+}
+
+#[tokio::test]
+async fn nothing_is_made_through_a_link_of_an_archive() {
+    use EntryType::{Directory, Link, Symlink};
+    let bundle = || Pack::bundle("", "bad", "1.0.0", &good());
+    let out = || bundle().link(Symlink, "x", "../..");
+    for pack in [
+        out().link(Symlink, "x/.config/evil", "y"),
+        out().link(Directory, "x/made", ""),
+        out().file("x/evil", 0o644, b"x"),
+        bundle().file("x/file", 0o644, b"x").link(Symlink, "x", "../.."),
+        bundle().link(Directory, "x", "").link(Symlink, "x", "../.."),
+    ] {
+        is_refused(pack, |error| matches!(error, UnpackError::Write { .. })).await;
+    }
+    let circle = bundle().link(Symlink, "a", "b").link(Symlink, "b", "a");
+    let long = (0..40)
+        .fold(bundle(), |pack, at| pack.link(Symlink, &format!("l{at}"), &format!("l{}", at + 1)));
+    for pack in [
+        out(),
+        circle,
+        long.file("l40", 0o644, b"x"),
+        bundle().link(Link, "h", "h"),
+        bundle().link(Symlink, "s", "venv").link(Link, "h", "s/bin/python"),
+        bundle().link(Symlink, "s", "plugin.py/../plugin.json"),
+        // By the name that the folder has only in the archive: a sibling's file afterwards.
+        Pack::bundle("other/", "bad", "1.0.0", &good()).link(
+            Symlink,
+            "other/s",
+            "../other/plugin.py",
+        ),
+    ] {
+        is_refused(pack, |error| matches!(error, UnpackError::Link { .. })).await;
+    }
+}
+
+#[tokio::test]
+async fn what_an_archive_says_and_implies_is_bounded() {
+    let bundle = || Pack::bundle("", "bad", "1.0.0", &good());
+    let zeros = vec![b'x'; 1 << 20];
+    for kind in [EntryType::GNULongName, EntryType::GNULongLink, EntryType::XHeader] {
+        let pack = bundle().entry(kind, "long", "", 0o644, &zeros);
+        is_refused(pack, |error| matches!(error, UnpackError::Extension { .. })).await;
+    }
+    let named = |name: &[u8]| {
+        bundle().entry(EntryType::GNULongName, "long", "", 0o644, name).file("f", 0o644, b"")
+    };
+    for name in ["a/".repeat(65), "a".repeat(2000), "a".repeat(256), "a\0b".to_owned()] {
+        let is = |error: &UnpackError| matches!(error, UnpackError::Path { .. });
+        is_refused(named(name.as_bytes()), is).await;
+    }
+    let deep = (0..60)
+        .fold(bundle(), |pack, at| pack.file(&format!("{at}/{}f", "a/".repeat(40)), 0o644, b""));
+    is_refused(deep, |error| matches!(error, UnpackError::TooManyEntries { limit: 2000 })).await;
+    let size = bundle().entry(EntryType::XHeader, "pax", "", 0o644, b"18 size=999999999\n");
+    is_refused(size.file("f", 0o644, b"x"), |it| matches!(it, UnpackError::NoArchive(_))).await;
+}
+
+#[tokio::test]
+async fn a_shutdown_cancels_an_unpacking() {
+    let limits = UnpackLimits { bytes: u64::MAX, ..UnpackLimits::default() };
+    let (plugins, _dir, folder) = installing(limits);
+    // A folder with content, which is read and not written: a TiB.
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::Directory);
+    header.set_path("endless").unwrap();
+    header.set_size(1 << 40);
+    header.set_cksum();
+    let member = |bytes: &[u8]| {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap()
+    };
+    let mut archive = member(header.as_bytes());
+    archive.extend(member(&vec![0; 1 << 24]).repeat(200));
+    let installing = tokio::spawn({
+        let plugins = plugins.clone();
+        async move { plugins.install(archive.into(), false).await }
+    });
+    common::until("it is being unpacked", || !is_empty(&folder)).await;
+    soon(plugins.shutdown()).await;
+    let error = soon(installing).await.unwrap().unwrap_err();
+    assert!(matches!(error, EnvironmentError::ShuttingDown), "{error}");
+    assert!(is_empty(&folder));
+}

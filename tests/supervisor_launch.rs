@@ -453,7 +453,7 @@ async fn hooks_on_a_unix_socket() {
     plugin.assert_nothing_left().await;
 }
 
-/// Section 6: outer white space and a carriage return are trimmed, a sixth field of at most 50
+/// As in go-plugin: outer white space and a carriage return are trimmed, a sixth field of at most 50
 /// bytes and all after it are ignored, a name is looked up, a line may have 64 KiB less one byte.
 #[tokio::test]
 async fn handshakes_that_are_accepted() {

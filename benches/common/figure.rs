@@ -1,4 +1,4 @@
-//! One number of a bench: told in one line, the same for all benches, and kept as JSON.
+//! One number of a bench: printed in one line, the same for all benches, and kept as JSON.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! What the benches share: the API that is measured, the compiled interpreter, how a number is told.
+//! What the benches share: the API that is measured, the compiled interpreter, how a number is printed.
 
 #![allow(dead_code, unreachable_pub, unused_imports, clippy::unwrap_used, clippy::expect_used)]
 

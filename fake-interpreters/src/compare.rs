@@ -102,7 +102,7 @@ mod tests {
     use plugin_proto::Service;
 
     use super::*;
-    use crate::sample;
+    use plugin_proto::sample;
 
     #[test]
     fn every_response_has_its_error_in_field_1() {

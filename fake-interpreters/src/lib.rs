@@ -9,6 +9,7 @@
 //! - [`sample`] makes the messages that both sides of the process boundary expect of each other,
 //!   and [`compare`] says where one of them differs.
 //! - [`wire`] carries any RPC as bytes.
+//! - [`sdk_driver`] is a client for `check sdk`, right or wrong in one way.
 //!
 //! ```
 //! use fake_interpreters::characters::Character;
@@ -31,13 +32,13 @@ mod lock;
 mod protocol;
 pub mod report;
 pub mod run;
-pub mod sample;
 mod say;
 pub mod script;
+pub mod sdk_driver;
 pub mod wire;
 
 pub use characters::Character;
-pub use plugin_proto::names;
+pub use plugin_proto::{names, sample};
 pub use protocol::{control, hook_control};
 pub use report::Report;
 pub use script::Script;

@@ -18,6 +18,7 @@ mod codec;
 mod codes;
 pub mod compare;
 pub mod names;
+pub mod sample;
 mod secrets;
 
 use std::sync::LazyLock;

@@ -72,6 +72,16 @@ pub fn code_of_http_status(status_code: i32) -> Code {
     }
 }
 
+/// The failure as a gRPC status, as a server sends it that has the whole AppError in its details.
+pub(crate) fn status_failure(error: v1::AppError) -> Status {
+    status(code_of_http_status(error.status_code), error, ErrorBudget::default())
+}
+
+/// The failure as a response: gRPC status OK, and `error` set.
+pub(crate) fn embedded_failure(error: v1::AppError) -> Bytes {
+    embed(error)
+}
+
 /// A response of any RPC that holds only its `error`: field 1 in all 236 of them (a test says so).
 fn embed(error: v1::AppError) -> Bytes {
     #[derive(Clone, PartialEq, prost::Message)]

@@ -33,3 +33,7 @@ impl Default for ConnectionLimits {
 /// The largest message that is accepted or sent, in bytes: 100 MiB, what the Python SDK allows
 /// itself on its API channel.
 pub const MAX_MESSAGE_BYTES: usize = 100 * 1024 * 1024;
+
+/// What all messages that are under way in one direction of one plugin may have together by default,
+/// in bytes: 512 MiB, five of the largest.
+pub const MAX_BYTES_UNDER_WAY: usize = 512 * 1024 * 1024;

@@ -6,6 +6,7 @@
 //! - [`Recorder`] keeps what every call asked and got.
 //! - [`Callers`], [`ApiToken`] and [`ConnectionLimits`] keep strangers out and floods small.
 //! - [`DynamicApi`] implements all RPCs at once, for those who work with descriptors.
+//! - [`GeneratedApi`] answers every RPC with a message made from its descriptor.
 //! - [`Overlay`] answers some RPCs by itself and hands all others to another implementation.
 //! - [`mock`] has answers and expectations for the tests of a plugin.
 //!
@@ -41,6 +42,8 @@ mod callers;
 mod channel;
 mod connections;
 mod dynamic;
+pub(crate) mod framing;
+mod generated;
 mod http_service;
 pub(crate) mod json;
 mod limits;
@@ -66,10 +69,13 @@ pub use async_trait::async_trait;
 pub use call::{ApiCall, BoxCallService};
 pub use callers::Callers;
 pub use channel::{Dialect, app_error_of_status, code_of_http_status};
+pub(crate) use channel::{embedded_failure, status_failure};
 pub use dynamic::{Dynamic, DynamicApi};
-pub use limits::{ConnectionLimits, MAX_MESSAGE_BYTES};
+pub use generated::{DEFAULT_VERSION, GeneratedApi};
+pub use limits::{ConnectionLimits, MAX_BYTES_UNDER_WAY, MAX_MESSAGE_BYTES};
 pub use listener::{Listen, ListenError, TARGET_VARIABLE};
 pub use overlay::Overlay;
+pub use owners::OwnersError;
 pub use plugin_api::PluginApi;
 /// Carries messages as bytes; the codec of the fake interpreters' client as well.
 pub use plugin_proto::RawCodec;

@@ -16,7 +16,7 @@ pub(crate) struct Pause {
 }
 
 impl Pause {
-    /// Counts a failure: how long to pause now. The first of a row is told.
+    /// Counts a failure: how long to pause now. The first of a row is logged.
     pub(crate) fn after(&mut self, server: &str, error: &io::Error) -> Duration {
         if is_of_peer(error) {
             return Duration::ZERO;

@@ -18,8 +18,9 @@ use super::call::{ApiCall, BoxCallService, Calls};
 use super::callers::{Callers, Guard};
 use super::channel::{Dialect, ErrorBudget};
 use super::connections::{Rules, accept};
+use super::framing::UnderWay;
 use super::http_service::{BoxGrpcService, HttpService};
-use super::limits::{ConnectionLimits, MAX_MESSAGE_BYTES};
+use super::limits::{ConnectionLimits, MAX_BYTES_UNDER_WAY, MAX_MESSAGE_BYTES};
 use super::listener::{Listen, ListenError, Listener};
 use super::plugin_api::PluginApi;
 use super::recording::{Recorder, RecordingLayer};
@@ -59,6 +60,7 @@ impl ApiServer {
             dialect: Dialect::default(),
             budget: ErrorBudget::default(),
             max_message_bytes: MAX_MESSAGE_BYTES,
+            bytes_under_way: MAX_BYTES_UNDER_WAY,
             callers: Callers::default(),
             limits: ConnectionLimits::default(),
             token: None,
@@ -118,6 +120,7 @@ pub struct ApiServerBuilder {
     dialect: Dialect,
     budget: ErrorBudget,
     max_message_bytes: usize,
+    bytes_under_way: usize,
     callers: Callers,
     limits: ConnectionLimits,
     token: Option<ApiToken>,
@@ -145,6 +148,14 @@ impl ApiServerBuilder {
     #[must_use]
     pub fn max_message_bytes(mut self, bytes: usize) -> Self {
         self.max_message_bytes = bytes;
+        self
+    }
+
+    /// How many bytes the requests that are under way may have together, from their first byte to
+    /// the answer; 512 MiB by default. A call that goes beyond is answered RESOURCE_EXHAUSTED.
+    #[must_use]
+    pub fn max_bytes_under_way(mut self, bytes: usize) -> Self {
+        self.bytes_under_way = bytes;
         self
     }
 
@@ -239,6 +250,7 @@ impl ApiServerBuilder {
             calls,
             routes: beside().await,
             max_message_bytes: self.max_message_bytes,
+            under_way: UnderWay::new(self.bytes_under_way),
             token: self.token,
         };
         (service, self.layers)
@@ -247,10 +259,10 @@ impl ApiServerBuilder {
     /// Listens and serves. When it returns, the server accepts connections.
     ///
     /// # Errors
-    /// [`ListenError`] when the address is not to be had.
+    /// [`ListenError`] when the address is not to be had, or who calls could not be told.
     pub async fn start(self) -> Result<ApiServer, ListenError> {
         let (listener, target) = Listener::bind(&self.listen).await?;
-        let guard = Guard::new(self.callers, &self.listen);
+        let guard = Guard::new(self.callers, &self.listen)?;
         let rules = Arc::new(Rules { guard, limits: self.limits });
         let (service, layers) = self.service().await;
         let service = if layers.is_empty() {

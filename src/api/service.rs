@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use tower::Service;
 
 use super::call::{ApiCall, BoxCallService};
 use super::channel::shortened;
+use super::framing::{Gathered, UnderWay};
 use super::token::{ApiToken, TOKEN_VARIABLE};
 
 /// The gRPC service `mattermost.pluginapi.v1.PluginAPI`; requests for other services go to its
@@ -34,6 +36,7 @@ pub struct GrpcService {
     pub(super) calls: BoxCallService,
     pub(super) routes: Routes,
     pub(super) max_message_bytes: usize,
+    pub(super) under_way: Arc<UnderWay>,
     /// What a caller has to know.
     pub(super) token: Option<ApiToken>,
 }
@@ -107,6 +110,7 @@ impl GrpcService {
             .max_encoding_message_size(self.max_message_bytes);
         let calls = self.calls.clone();
         let max_bytes = self.max_message_bytes;
+        let share = self.under_way.share();
         async move {
             if !is_grpc(request.headers()) {
                 let mut refusal = Response::new(Body::empty());
@@ -118,6 +122,9 @@ impl GrpcService {
                 Err(status) => return status.into_http(),
             };
             let reached = AtomicBool::new(false);
+            // `share` lasts as long as the call.
+            let request =
+                request.map(|body| Body::new(Gathered::new(body, max_bytes, Arc::clone(&share))));
             let unary = Unary { calls: Some(calls), method, max_bytes, reached: &reached };
             let call = grpc.unary(unary, request);
             let response = match deadline {

@@ -1,12 +1,15 @@
 //! The arguments, with the texts that teach them.
 
+use std::ffi::OsString;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fake_interpreters::sdk_driver::Break;
+use plugin_conformance::api::DEFAULT_VERSION;
+use plugin_conformance::conformance::SubjectKind;
 use plugin_conformance::conformance::runner::{DEFAULT_JOBS, Filter};
-use plugin_conformance::conformance::{DEFAULT_VERSION, SubjectKind};
 use plugin_conformance::host::HookLine;
 use plugin_proto::names::suggestion;
 
@@ -27,6 +30,7 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Check(CheckArguments),
+    Judge(JudgeArguments),
     List(ListArguments),
     Explain(ExplainArguments),
     Bundle(BundleArguments),
@@ -34,6 +38,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     Coverage(CoverageArguments),
     Stress(StressArguments),
+    #[command(hide = true)]
+    SdkDriver(SdkDriverArguments),
 }
 
 /// Check the kit's supervisor and server, or a plugin.
@@ -98,6 +104,119 @@ fn filter(text: &str) -> Result<Filter, String> {
 #[derive(Debug, Subcommand)]
 pub(crate) enum CheckWhat {
     Plugin(PluginArguments),
+    Sdk(SdkArguments),
+    Supervisor(SupervisorArguments),
+}
+
+/// Check the client of an SDK, through a small driver program around it.
+///
+/// CMD reads cases on standard input, one JSON object a line, calls the SDK's own methods, and answers
+/// on standard output; the kit serves PluginAPI to it. Each of the 236 RPCs is called with filled
+/// requests and gets filled and empty answers, AppErrors, and failures of gRPC. docs/check-sdk.md has
+/// the contract of a driver, and examples/ two of them in Python.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  plugin-conformance check sdk -- python3 driver.py\n  \
+    plugin-conformance check sdk --filter 'sdk.GetUser.*' -- venv/bin/python \\\n    \
+    examples/sdk-driver-generic/driver.py --client mattermost_plugin:PluginAPIClient")]
+pub(crate) struct SdkArguments {
+    #[command(flatten)]
+    pub(crate) results: ResultArguments,
+
+    /// Multiply the time that the driver has for a case, 10 s
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, value_parser = patience)]
+    pub(crate) patience: f64,
+
+    /// The driver and its arguments
+    #[arg(value_name = "CMD", required = true, last = true)]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Check a supervisor that somebody else wrote.
+///
+/// CMD is any program that launches the plugin in the folder {bundle}, keeps it running, and stops it
+/// and ends when it gets SIGTERM. It is run some forty times, each time on another bundle whose
+/// interpreter is a fake one, and is looked at from outside: what the plugin saw, how the program
+/// ended, which processes and ports outlive it. What cannot be seen is "not observable", never passed.
+/// docs/check-supervisor.md is a page on how to write such a program.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  plugin-conformance check supervisor -- ./my-host {bundle}\n  \
+    plugin-conformance check supervisor --filter 'supervisor.handshake-*' -- python3 host.py --plugin {bundle}"
+)]
+pub(crate) struct SupervisorArguments {
+    #[command(flatten)]
+    pub(crate) results: ResultArguments,
+
+    #[command(flatten)]
+    pub(crate) expected: ExpectedArguments,
+
+    /// How the program is asked to stop
+    #[arg(long, value_enum, default_value_t = StopArgument::Sigterm)]
+    pub(crate) stop: StopArgument,
+
+    /// The program and its arguments; {bundle} stands for the bundle, and is appended if missing
+    #[arg(value_name = "CMD", required = true, last = true)]
+    pub(crate) command: Vec<String>,
+}
+
+/// What is expected of somebody else's supervisor.
+#[derive(Debug, Args)]
+pub(crate) struct ExpectedArguments {
+    /// What GetServerVersion must answer; any version is right if not given
+    #[arg(long, value_name = "V")]
+    pub(crate) server_version: Option<String>,
+
+    /// Multiply all time limits by X, for a slow machine
+    #[arg(long, value_name = "X", default_value_t = 1.0, value_parser = patience)]
+    pub(crate) patience: f64,
+
+    /// What the API must answer; `generated`: the same as `serve`
+    #[arg(long, value_enum, default_value_t = AnswersArgument::Any)]
+    pub(crate) expect_answers: AnswersArgument,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StopArgument {
+    /// SIGTERM to the program
+    Sigterm,
+    /// SIGINT to the program
+    Sigint,
+    /// The end of its standard input
+    Stdin,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum AnswersArgument {
+    /// Whatever it answers
+    Any,
+    /// The generated messages that `serve` answers
+    Generated,
+}
+
+fn patience(text: &str) -> Result<f64, String> {
+    let remedy = "give a number from 0.01 to 100, for example 2.5";
+    let number: f64 = text.parse().map_err(|_| remedy.to_owned())?;
+    if (0.01..=100.0).contains(&number) { Ok(number) } else { Err(remedy.to_owned()) }
+}
+
+/// Judge bundles of scenarios that a harness of your own launched and stopped.
+///
+/// `bundle --scenario ID --out DIR` writes one. Launch it with your supervisor, wait as its
+/// scenario.json says, stop it, and judge what it left. The rules are those of `check supervisor`;
+/// what only the one who ran the supervisor can see is "not observable".
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  plugin-conformance bundle --scenario lifecycle --out \
+    bundles/lifecycle\n  ./my-harness bundles/lifecycle\n  plugin-conformance judge bundles")]
+pub(crate) struct JudgeArguments {
+    /// The bundles, or folders that hold them
+    #[arg(value_name = "DIR", required = true)]
+    pub(crate) dirs: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) results: ResultArguments,
+
+    #[command(flatten)]
+    pub(crate) expected: ExpectedArguments,
 }
 
 /// Check a plugin's bundle.
@@ -127,6 +246,14 @@ pub(crate) struct PluginArguments {
     /// calls.
     #[arg(long, value_name = "FILE")]
     pub(crate) mocks: Option<PathBuf>,
+}
+
+/// Drive the kit's own client, for `check sdk`.
+#[derive(Debug, Args)]
+pub(crate) struct SdkDriverArguments {
+    /// A fault for the client to have, of one RPC or of all
+    #[arg(long = "break", value_name = "KIND[:RPC]", value_delimiter = ',')]
+    pub(crate) breaks: Vec<Break>,
 }
 
 /// List the checks.
@@ -167,7 +294,7 @@ pub(crate) struct ExplainArguments {
 ///
 /// The bundle has a manifest, a script and, at venv/bin/python, a compiled fake interpreter that
 /// follows the script and writes what it saw to report.json. Without arguments, lists the
-/// interpreters.
+/// interpreters and the scenarios.
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  plugin-conformance bundle\n  plugin-conformance bundle --interpreter \
@@ -175,11 +302,15 @@ pub(crate) struct ExplainArguments {
 )]
 pub(crate) struct BundleArguments {
     /// The interpreter's name, from the list
-    #[arg(long, value_name = "NAME", requires = "out")]
+    #[arg(long, value_name = "NAME", requires = "out", conflicts_with = "scenario")]
     pub(crate) interpreter: Option<String>,
 
+    /// A scenario of `check supervisor`, from the list; `judge` reads what is left of it
+    #[arg(long, value_name = "ID", requires = "out")]
+    pub(crate) scenario: Option<String>,
+
     /// The folder to write: new, or empty
-    #[arg(long, value_name = "DIR", requires = "interpreter")]
+    #[arg(long, value_name = "DIR")]
     pub(crate) out: Option<PathBuf>,
 }
 

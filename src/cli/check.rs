@@ -5,17 +5,24 @@ use std::fs::OpenOptions;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use plugin_conformance::api::mock::MockFile;
 use plugin_conformance::conformance::subjects::kit::Kit;
 use plugin_conformance::conformance::subjects::plugin::PluginBundle;
+use plugin_conformance::conformance::subjects::sdk::{DriverOptions, Sdk};
+use plugin_conformance::conformance::subjects::supervisor::{
+    ForeignSupervisor, LaunchedBundles, StopBy,
+};
 use plugin_conformance::conformance::{
-    Event, EventSink, Finding, Interpreter, KnownFailures, RunReport, Runner, Status, Subject,
-    WriteError,
+    Event, EventSink, Finding, Interpreter, KnownFailures, Level, RunReport, Runner, Status,
+    Subject, WriteError,
 };
 
-use super::args::{PluginArguments, ResultArguments};
+use super::args::{
+    AnswersArgument, JudgeArguments, PluginArguments, ResultArguments, SdkArguments, StopArgument,
+    SupervisorArguments,
+};
 use super::{Failure, out};
 
 pub(super) async fn kit(results: &ResultArguments) -> Result<ExitCode, Failure> {
@@ -28,15 +35,60 @@ pub(super) async fn plugin(arguments: PluginArguments) -> Result<ExitCode, Failu
     judge(&PluginBundle { dir, unix, mocks }, &results).await
 }
 
-/// Judges a subject as the arguments say, and tells what comes of it.
+/// How long a driver may take over a case, unless `--patience` says otherwise.
+const CASE_LIMIT: Duration = Duration::from_secs(10);
+
+pub(super) async fn sdk(arguments: SdkArguments) -> Result<ExitCode, Failure> {
+    let SdkArguments { results, patience, command } = arguments;
+    // A driver that works keeps a processor busy.
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let jobs = usize::try_from(results.jobs).unwrap_or(1).min(processors);
+    let case_limit = CASE_LIMIT.mul_f64(patience);
+    let results = ResultArguments { jobs: jobs as u64, ..results };
+    judge(&Sdk::new(DriverOptions { command, jobs, case_limit }), &results).await
+}
+
+pub(super) async fn supervisor(arguments: SupervisorArguments) -> Result<ExitCode, Failure> {
+    let SupervisorArguments { results, expected, stop, command } = arguments;
+    let interpreter = Interpreter::Link(super::interpreter()?);
+    let mut subject = ForeignSupervisor::new(command, interpreter);
+    subject.stop = match stop {
+        StopArgument::Sigterm => StopBy::Sigterm,
+        StopArgument::Sigint => StopBy::Sigint,
+        StopArgument::Stdin => StopBy::Stdin,
+    };
+    subject.generated = expected.expect_answers == AnswersArgument::Generated;
+    subject.patience = expected.patience;
+    subject.server_version = expected.server_version;
+    judge(&subject, &results).await
+}
+
+pub(super) async fn judge_bundles(arguments: JudgeArguments) -> Result<ExitCode, Failure> {
+    let JudgeArguments { dirs, results, expected } = arguments;
+    let mut subject = LaunchedBundles::find(&dirs)?;
+    subject.generated = expected.expect_answers == AnswersArgument::Generated;
+    subject.patience = expected.patience;
+    subject.server_version = expected.server_version;
+    judge(&subject, &results).await
+}
+
+/// Judges a subject as the arguments say, and reports the result.
 async fn judge<S: Subject>(subject: &S, results: &ResultArguments) -> Result<ExitCode, Failure> {
     let start = Instant::now();
     let runner = prepare(subject, results)?;
-    let report = runner.run(subject).await?;
-    finish(report, results, start)
+    let stop = runner.stop.clone();
+    let interrupted = tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            out::complain("interrupted: ending what was started; what is known so far follows");
+            stop.cancel();
+        }
+    });
+    let report = runner.run(subject).await;
+    interrupted.abort();
+    finish(report?, results, start)
 }
 
-/// What is wrong with the arguments is told before anything is launched.
+/// Invalid arguments are reported before anything is launched.
 fn prepare<S: Subject>(subject: &S, results: &ResultArguments) -> Result<Runner, Failure> {
     writable(results.json.as_deref())?;
     let known = results.known_failures.as_deref().map(KnownFailures::load).transpose()?;
@@ -66,13 +118,13 @@ fn progress() -> EventSink {
     let rpcs = Arc::new(Mutex::new(BTreeMap::<String, usize>::new()));
     Arc::new(move |event| {
         let Event::Judged(check) = event else { return };
-        let sweep = check.id.strip_prefix("rpc.").and_then(|rest| rest.split('.').nth(1));
-        if let (Some(sweep), Status::Passed) = (sweep, check.status) {
+        if let (Some(sweep), true) = (sweep(&check.id), check.status != Status::Failed) {
             let Ok(mut rpcs) = rpcs.lock() else { return };
-            let passed = rpcs.entry(sweep.to_owned()).or_default();
-            *passed += 1;
-            if passed.is_multiple_of(100) || *passed == 236 {
-                out::say(&format!("ok      rpc.*.{sweep}: {passed} of 236"));
+            let word = if check.status == Status::Passed { "ok     " } else { word(check) };
+            let count = rpcs.entry(format!("{word} {sweep}")).or_default();
+            *count += 1;
+            if count.is_multiple_of(100) || *count == 236 {
+                out::say(&format!("{word} {sweep}: {count} of 236"));
             }
             return;
         }
@@ -80,14 +132,31 @@ fn progress() -> EventSink {
     })
 }
 
+/// The checks of all RPCs that this is one of, as a pattern.
+fn sweep(id: &str) -> Option<String> {
+    if id.starts_with("supervisor.rpc.") {
+        return Some("supervisor.rpc.*".to_owned());
+    }
+    let mut parts = id.split('.');
+    match (parts.next()?, parts.next()?, parts.next()?) {
+        (sweep @ ("rpc" | "sdk"), _, rule) => Some(format!("{sweep}.*.{rule}")),
+        _ => None,
+    }
+}
+
+fn word(check: &Finding) -> &'static str {
+    match (check.status, check.level) {
+        (Status::Passed, _) => "ok     ",
+        (Status::Failed, Level::Required) => "FAILED ",
+        (Status::Failed, Level::Recommended) => "advice ",
+        (Status::Known, _) => "known  ",
+        (Status::NotObservable, _) => "unseen ",
+        (Status::Skipped, _) => "skipped",
+    }
+}
+
 fn tell(check: &Finding) {
-    let word = match check.status {
-        Status::Passed => "ok     ",
-        Status::Failed => "FAILED ",
-        Status::Known => "known  ",
-        Status::NotObservable => "unseen ",
-        Status::Skipped => "skipped",
-    };
+    let word = word(check);
     out::say(&format!("{word} {}: {}", check.id, check.title));
     if check.status != Status::Passed {
         for line in check.detail.lines() {

@@ -8,7 +8,7 @@ use super::args::CoverageArguments;
 use super::{Failure, out};
 
 pub(super) async fn coverage(arguments: &CoverageArguments) -> Result<ExitCode, Failure> {
-    // Before the run: a wrong file is told at once.
+    // Before the run: an invalid file is reported at once.
     let saved = arguments.check.as_deref().map(Coverage::read).transpose()?;
     if !arguments.snapshots.is_dir() {
         let folder = arguments.snapshots.display();

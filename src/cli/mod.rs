@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use fake_interpreters::characters::{CHARACTERS, Character};
+use plugin_conformance::conformance::subjects::supervisor::{SCENARIOS, Scenario};
 use plugin_conformance::conformance::{Bundle, Interpreter};
 
 use args::{Arguments, BundleArguments, CheckWhat, Command};
@@ -55,8 +56,11 @@ pub(crate) fn main() -> ExitCode {
         match arguments.command {
             Command::Check(check) => match check.what {
                 Some(CheckWhat::Plugin(plugin)) => check::plugin(plugin).await,
+                Some(CheckWhat::Sdk(sdk)) => check::sdk(sdk).await,
+                Some(CheckWhat::Supervisor(supervisor)) => check::supervisor(supervisor).await,
                 None => check::kit(&check.results).await,
             },
+            Command::Judge(arguments) => check::judge_bundles(arguments).await,
             Command::List(arguments) => catalogue::list(&arguments),
             Command::Explain(arguments) => catalogue::explain(&arguments),
             Command::Bundle(arguments) => bundle(&arguments),
@@ -64,6 +68,10 @@ pub(crate) fn main() -> ExitCode {
             Command::Run(arguments) => run::run(arguments).await,
             Command::Coverage(arguments) => coverage::coverage(&arguments).await,
             Command::Stress(arguments) => stress::stress(arguments).await,
+            Command::SdkDriver(arguments) => {
+                let driven = fake_interpreters::sdk_driver::drive(&arguments.breaks).await;
+                driven.map(|()| ExitCode::SUCCESS).map_err(Into::into)
+            }
         }
     });
     out::finish(done.unwrap_or_else(|error| fail(&*error)))
@@ -87,9 +95,22 @@ fn interpreter() -> Result<std::path::PathBuf, Failure> {
 }
 
 fn bundle(arguments: &BundleArguments) -> Result<ExitCode, Failure> {
+    if let (Some(id), Some(out)) = (&arguments.scenario, &arguments.out) {
+        let scenario = Scenario::by_id(id).map_err(|error| format!("--scenario: {error}"))?;
+        let bundle = scenario.write(out, &Interpreter::Copy(interpreter()?))?;
+        out::say(&format!("{} in {}: {}", bundle.id, bundle.dir.display(), scenario.about));
+        return Ok(ExitCode::SUCCESS);
+    }
     let (Some(name), Some(out)) = (&arguments.interpreter, &arguments.out) else {
+        if arguments.out.is_some() {
+            return Err("--out needs --interpreter NAME or --scenario ID".into());
+        }
         for character in CHARACTERS {
             out::say(&format!("{:<24} {}", character.name, character.summary));
+        }
+        out::say("\nScenarios of `check supervisor`, for --scenario:");
+        for scenario in SCENARIOS {
+            out::say(&format!("{:<24} {}", scenario.id, scenario.about));
         }
         return Ok(ExitCode::SUCCESS);
     };

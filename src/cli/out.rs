@@ -1,9 +1,13 @@
-//! What is printed. A full disk behind it is told at the end instead of in the middle, and ends
+//! What is printed. A full disk behind it is reported at the end instead of in the middle, and ends
 //! nothing: what was begun is finished, and plugins are stopped in order.
+//!
+//! Texts of plugins cannot move the cursor or change colours: what could is written as an escape.
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
+
+use plugin_conformance::escape::escape_lines;
 
 use super::UNUSABLE;
 
@@ -19,7 +23,7 @@ pub(super) fn say(line: &str) {
 pub(super) fn print(text: &str) {
     let mut out = io::stdout().lock();
     // Who has closed it does not want to know.
-    if let Err(error) = out.write_all(text.as_bytes()).and_then(|()| out.flush())
+    if let Err(error) = out.write_all(escape_lines(text).as_bytes()).and_then(|()| out.flush())
         && error.kind() != io::ErrorKind::BrokenPipe
     {
         FAILURE.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
@@ -28,7 +32,7 @@ pub(super) fn print(text: &str) {
 
 /// A line on standard error. There is no place to tell that it could not be written.
 pub(super) fn complain(line: &str) {
-    let _ = writeln!(io::stderr().lock(), "{line}");
+    let _ = writeln!(io::stderr().lock(), "{}", escape_lines(line));
 }
 
 /// The program's exit status: `status`, unless something that was said is lost.

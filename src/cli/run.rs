@@ -72,7 +72,7 @@ pub(super) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     if !arguments.once {
         let watch = arguments.watch.then(|| Watch::new(host.bundles())).transpose()?;
         serve(&host, watch, &mut interrupts).await;
-        // A plugin that could not be started, or a call that failed, was told when it happened.
+        // A plugin that could not be started, or a call that failed, was reported when it happened.
         failed = false;
     }
     end(host, interrupts, failed).await

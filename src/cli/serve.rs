@@ -4,9 +4,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use plugin_conformance::api::GeneratedApi;
 use plugin_conformance::api::mock::MockFile;
 use plugin_conformance::api::{ApiServer, Dialect, Listen};
-use plugin_conformance::conformance::GeneratedApi;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::{DialectArgument, ServeArguments};
@@ -29,7 +29,7 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
         DialectArgument::GoServer => Dialect::GoServer,
         DialectArgument::Embedded => Dialect::Embedded,
     };
-    // Before the address is told: whoever reads it may send the signal at once.
+    // Before the address is printed: whoever reads it may send the signal at once.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let server = ApiServer::builder(api)

@@ -3,12 +3,17 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::inner::Inner;
 use super::plugin_http::AskHttp;
 use super::settings::Settings;
-use super::{Environment, EnvironmentError, KeeperOptions, PluginInfo, UnpackLimits, plugin_calls};
+use super::{
+    Environment, EnvironmentError, KeeperOptions, PluginInfo, PluginState, UnpackLimits,
+    plugin_calls,
+};
 use crate::api::{ApiServerBuilder, PluginApi};
-use crate::supervisor::{LogSink, SupervisorBuilder};
+use crate::supervisor::{EventLog, LogSink, SupervisorBuilder};
 
 /// Describes an [`Environment`].
 #[derive(Clone, Default)]
@@ -81,7 +86,7 @@ impl EnvironmentBuilder {
     }
 
     /// Where installed plugins are unpacked, one folder an id. It is made if it is missing; by
-    /// default a temporary folder that ends with the environment.
+    /// default a temporary folder, made with the first installation, that ends with the environment.
     #[must_use]
     pub fn plugins_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.settings.plugins_dir = Some(folder.into());
@@ -103,10 +108,22 @@ impl EnvironmentBuilder {
         self
     }
 
+    /// Hears of each plugin that comes, before it is started: one that is added or installed, and one
+    /// in the place of another. It is given the events of all lives of the plugin, and its states,
+    /// which end when it is removed or replaced and nothing is left of it.
+    #[must_use]
+    pub fn on_plugin(
+        mut self,
+        comes: impl Fn(&PluginInfo, &EventLog, watch::Receiver<PluginState>) + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.comes = Arc::new(comes);
+        self
+    }
+
     /// Makes the environment, without any plugin.
     ///
     /// # Errors
-    /// [`EnvironmentError::Io`]: the folder for installed plugins is not to be had.
+    /// [`EnvironmentError::Io`]: the [`plugins_dir`](Self::plugins_dir) is not to be had.
     pub fn build(self) -> Result<Environment, EnvironmentError> {
         Ok(Environment { inner: Arc::new(Inner::new(self.settings, plugin_calls::over)?) })
     }

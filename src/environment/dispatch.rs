@@ -3,7 +3,7 @@
 //! Only plugins that run and named the hook in `Implemented` are asked, in the order in which they
 //! were added. [`DISPATCH`] says of each hook how it is dispatched:
 //!
-//! - `notify.rs`: everybody is told at the same time.
+//! - `notify.rs`: all plugins are notified at the same time.
 //! - `filter.rs`: one after the other, each sees what those before it left.
 //! - `collect.rs`: everybody is asked, and the answers are put together.
 //! - `single.rs`: one plugin is asked, whom the caller names.

@@ -14,7 +14,7 @@ use super::{EnvironmentError, PluginInfo, PluginState, install};
 use crate::hooks::{HealthError, Hooks};
 use crate::supervisor::{EventLog, Supervisor};
 
-/// Several plugins under one roof: a registry of plugins, each with its own [`Keeper`].
+/// Several plugins under one roof: a registry of plugins, each with its own [`Keeper`](super::Keeper).
 ///
 /// - Each plugin has a health job of its own: one that hangs delays no other's hooks or checks.
 /// - Calls that start, stop or remove one plugin take turns; those of different plugins go on in
@@ -67,14 +67,16 @@ impl Environment {
     /// the environment is shutting down.
     pub async fn add(&self, bundle: impl AsRef<Path>) -> Result<PluginInfo, EnvironmentError> {
         let info = self.inner.read(bundle.as_ref()).await?;
-        self.inner.plugins.add(Arc::new(self.inner.entry(info.clone(), false)))?;
+        let entry = Arc::new(self.inner.entry(info.clone(), false));
+        self.inner.plugins.add(Arc::clone(&entry))?;
+        self.inner.has_come(&entry);
         Ok(info)
     }
 
     /// Unpacks a bundle (`.tar.gz`, the manifest at its root or in its only folder) into the
     /// environment's folder and adds it. With `replace`, a plugin of the same id makes way for it,
     /// and if that ran, the new one is started: should this fail, the installation stands and the
-    /// plugin's state tells. A new plugin is not started.
+    /// plugin's state says so. A new plugin is not started.
     ///
     /// # Errors
     /// The archive is none, is too large, or has entries that could do harm; its manifest is

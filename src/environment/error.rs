@@ -116,6 +116,7 @@ impl EnvironmentError {
             Self::ServerTooOld { .. } | Self::BadVersion { .. } => {
                 ("app.plugin.invalid_version.app_error", 400)
             }
+            Self::Unpack(UnpackError::Cancelled) => ("app.plugin.disabled.app_error", 503),
             Self::Unpack(error) if error.is_ours() => ("app.plugin.filesystem.app_error", 500),
             Self::Unpack(_) => ("app.plugin.extract.app_error", 400),
             Self::FolderTaken { .. } | Self::Io { .. } => ("app.plugin.filesystem.app_error", 500),
@@ -123,6 +124,16 @@ impl EnvironmentError {
             Self::ShuttingDown => ("app.plugin.disabled.app_error", 503),
             Self::Lost { .. } => ("app.plugin.internal.app_error", 500),
         };
-        AppError::new(id, status).message(self.to_string()).at(rpc)
+        let message = match &self {
+            // What a plugin writes and answers is not for other plugins.
+            Self::Launch(error) => {
+                format!(
+                    "the plugin {} cannot be started: the server's log says why",
+                    error.plugin_id
+                )
+            }
+            _ => self.to_string(),
+        };
+        AppError::new(id, status).message(message).at(rpc)
     }
 }

@@ -1,14 +1,16 @@
 //! What every clone of an environment, and every plugin's API, shares.
 
 use std::future::Future;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Weak};
 
-use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::entry::Entry;
+use super::plugins_folder::PluginsFolder;
 use super::registry::Registry;
+use super::remove_folder::remove_folder;
 use super::settings::Settings;
 use super::{EnvironmentError, Keeper, PluginInfo, version};
 use crate::api::{Overlay, PluginApi};
@@ -27,8 +29,9 @@ pub(super) struct Inner {
     own_answers: OwnAnswers,
     pub(super) plugins: Registry,
     /// Where installed plugins are.
-    pub(super) folder: PathBuf,
-    _temporary: Option<TempDir>,
+    pub(super) folder: Arc<PluginsFolder>,
+    /// Cancelled when the shutdown begins: nothing is unpacked any more.
+    pub(super) closing: CancellationToken,
     tasks: TaskTracker,
 }
 
@@ -37,23 +40,13 @@ impl Inner {
         settings: Settings,
         own_answers: OwnAnswers,
     ) -> Result<Self, EnvironmentError> {
-        let (folder, temporary) = match &settings.plugins_dir {
-            Some(folder) => {
-                std::fs::create_dir_all(folder).map_err(EnvironmentError::io(folder))?;
-                (folder.clone(), None)
-            }
-            None => {
-                let folder = tempfile::Builder::new().prefix("plugins-").tempdir();
-                let folder = folder.map_err(EnvironmentError::io(std::env::temp_dir()))?;
-                (folder.path().to_owned(), Some(folder))
-            }
-        };
+        let folder = PluginsFolder::new(settings.plugins_dir.clone())?;
         Ok(Self {
             settings,
             own_answers,
             plugins: Registry::default(),
-            folder: folder.canonicalize().map_err(EnvironmentError::io(folder))?,
-            _temporary: temporary,
+            folder: Arc::new(folder),
+            closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
         })
     }
@@ -121,17 +114,31 @@ impl Inner {
         }
     }
 
+    /// Tells of a plugin that is in the registry from now on and has not been started.
+    pub(super) fn has_come(&self, entry: &Entry) {
+        (self.settings.comes)(&entry.info, &entry.events, entry.keeper.states());
+    }
+
     pub(super) async fn remove(&self, plugin_id: &str) -> Result<(), EnvironmentError> {
         let (entry, _turn) = self.plugins.forget(plugin_id).await?;
         if entry.installed {
-            let folder = &entry.info.bundle;
-            tokio::fs::remove_dir_all(folder).await.map_err(EnvironmentError::io(folder))?;
+            self.remove_folder(&entry.info.bundle).await?;
         }
         Ok(())
     }
 
+    /// Deletes a folder that the environment installed, with whatever the plugin has put there.
+    pub(super) async fn remove_folder(&self, folder: &Path) -> Result<(), EnvironmentError> {
+        let path = folder.to_owned();
+        let removed = tokio::task::spawn_blocking(move || remove_folder(&path)).await;
+        let removed =
+            removed.map_err(|error| EnvironmentError::Lost { reason: error.to_string() })?;
+        removed.map_err(EnvironmentError::io(folder))
+    }
+
     /// Stops all plugins at once and waits for every task.
     pub(super) async fn shut_down(&self) {
+        self.closing.cancel();
         self.plugins.shut_down().await;
         self.tasks.close();
         self.tasks.wait().await;

@@ -2,21 +2,32 @@
 
 mod error;
 mod limits;
+mod links;
+mod maker;
+mod member;
 mod place;
+mod reader;
+mod staging;
+mod tree;
 mod unpack;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use tempfile::TempDir;
 
-pub use error::UnpackError;
+pub use error::{PathProblem, UnpackError};
 pub use limits::UnpackLimits;
 pub(super) use place::place;
 
 use super::inner::Inner;
 use super::{EnvironmentError, PluginInfo};
+use staging::Staging;
+
+/// How long a shutdown waits for an unpacking that is stuck in the system: on a disk that does not
+/// answer. One that goes on notices at once that it is cancelled, and clears away.
+const STUCK: Duration = Duration::from_secs(5);
 
 /// A bundle that is unpacked and valid, beside the place where it will be.
 #[derive(Debug)]
@@ -26,7 +37,7 @@ pub(super) struct Unpacked {
     /// The bundle's folder now.
     root: PathBuf,
     /// Holds `root`, and is deleted with whatever is left in it.
-    staging: TempDir,
+    staging: Staging,
 }
 
 /// Unpacks a bundle and puts it in its place.
@@ -39,22 +50,56 @@ pub(super) async fn install(
     place(inner, unpacked, replace).await
 }
 
-/// Unpacks a bundle beside its place and checks its manifest.
+/// Unpacks a bundle beside its place and checks its manifest. A shutdown cancels it, and so does
+/// whoever drops it.
 pub(super) async fn unpack(
     inner: &Arc<Inner>,
     archive: Bytes,
 ) -> Result<Unpacked, EnvironmentError> {
-    let (folder, limits) = (inner.folder.clone(), inner.settings.unpack);
-    let unpacked = tokio::task::spawn_blocking(move || {
-        let staging = tempfile::Builder::new().prefix(".unpack-").tempdir_in(&folder);
-        let staging = staging.map_err(EnvironmentError::io(folder))?;
-        let root = unpack::unpack(&archive, &staging.path().join("new"), limits)?;
-        Ok::<_, EnvironmentError>((root, staging))
-    });
-    let unpacked = unpacked.await;
-    let (root, staging) =
-        unpacked.map_err(|error| EnvironmentError::Lost { reason: error.to_string() })??;
-    let mut info = inner.read(&root).await?;
-    info.bundle = inner.folder.join(info.id());
+    let cancel = inner.closing.child_token();
+    let _dropped = cancel.clone().drop_guard();
+    let (folder, limits) = (Arc::clone(&inner.folder), inner.settings.unpack);
+    let unpacking = {
+        let cancel = cancel.clone();
+        tokio::task::spawn_blocking(move || {
+            let folder = folder.path()?;
+            let staging = Staging::new(&folder).map_err(EnvironmentError::io(&folder))?;
+            let root = unpack::unpack(&archive, &staging.path().join("new"), limits, &cancel)?;
+            Ok::<_, EnvironmentError>((folder, root, staging))
+        })
+    };
+    let stuck = async {
+        cancel.cancelled().await;
+        tokio::time::sleep(STUCK).await;
+    };
+    let unpacked = tokio::select! {
+        unpacked = unpacking => unpacked,
+        () = stuck => {
+            tracing::warn!("an unpacking that is stuck in the system is left to itself");
+            return Err(EnvironmentError::ShuttingDown);
+        }
+    };
+    let unpacked =
+        unpacked.map_err(|error| EnvironmentError::Lost { reason: error.to_string() })?;
+    let (folder, root, staging) = match unpacked {
+        Err(EnvironmentError::Unpack(UnpackError::Cancelled)) => {
+            return Err(EnvironmentError::ShuttingDown);
+        }
+        unpacked => unpacked?,
+    };
+    let mut info = match inner.read(&root).await {
+        Ok(info) => info,
+        Err(error) => {
+            clear(staging).await;
+            return Err(error);
+        }
+    };
+    info.bundle = folder.join(info.id());
     Ok(Unpacked { info, root, staging })
+}
+
+/// Removes what is left of an installation; it may be a whole bundle.
+async fn clear(staging: Staging) {
+    // An error means that it panicked, and then it is logged.
+    let _ = tokio::task::spawn_blocking(move || drop(staging)).await;
 }

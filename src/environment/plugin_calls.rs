@@ -100,10 +100,13 @@ async fn enable_plugin(
             let plugin_id = request.id;
             return Err(failed(EnvironmentError::NotRunning { plugin_id }));
         }
-        inner
-            .run(async move { caller.environment.plugins.activate(&request.id).await })
-            .await
-            .map_err(failed)?;
+        let id = request.id.clone();
+        let activated =
+            inner.run(async move { caller.environment.plugins.activate(&request.id).await }).await;
+        if let Err(error @ EnvironmentError::Launch(_)) = &activated {
+            tracing::error!(plugin_id = id, %error, "EnablePlugin: the plugin does not start");
+        }
+        activated.map_err(failed)?;
     }
     Ok(v1::EnablePluginResponse::default())
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 /// Restart until a number of failures falls within a window of time.
 ///
-/// The upstream rule (section 8): a plugin that fails for the third time within 60 minutes is not
+/// The default is the rule of Mattermost's health check: a plugin that fails for the third time within 60 minutes is not
 /// started again. Success does not clear the count, time does.
 ///
 /// ```

@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use tokio::sync::watch;
+
 use super::plugin_http::{AskHttp, OverStream};
-use super::{KeeperOptions, PluginInfo, UnpackLimits};
+use super::{KeeperOptions, PluginInfo, PluginState, UnpackLimits};
 use crate::api::{ApiServer, ApiServerBuilder, PluginApi};
-use crate::supervisor::{LogSink, SupervisorBuilder, tracing_sink};
+use crate::supervisor::{EventLog, LogSink, SupervisorBuilder, tracing_sink};
 
 /// Makes the API of one launch of a plugin.
 pub(super) type ApiOf = Arc<dyn Fn(&PluginInfo) -> Arc<dyn PluginApi> + Send + Sync>;
@@ -16,6 +18,10 @@ pub(super) type ServerOf =
 /// Changes the launch of a plugin.
 pub(super) type LaunchOf =
     Arc<dyn Fn(&PluginInfo, SupervisorBuilder) -> SupervisorBuilder + Send + Sync>;
+
+/// Hears of each plugin that comes.
+pub(super) type ComesTo =
+    Arc<dyn Fn(&PluginInfo, &EventLog, watch::Receiver<PluginState>) + Send + Sync>;
 
 /// What an [`EnvironmentBuilder`](super::EnvironmentBuilder) has been given.
 #[derive(Clone)]
@@ -29,6 +35,7 @@ pub(super) struct Settings {
     pub(super) plugins_dir: Option<PathBuf>,
     pub(super) unpack: UnpackLimits,
     pub(super) http: Arc<dyn AskHttp>,
+    pub(super) comes: ComesTo,
 }
 
 impl Default for Settings {
@@ -43,6 +50,7 @@ impl Default for Settings {
             plugins_dir: None,
             unpack: UnpackLimits::default(),
             http: Arc::new(OverStream),
+            comes: Arc::new(|_, _, _| {}),
         }
     }
 }

@@ -17,10 +17,11 @@ use tonic::{Request, Status};
 use tower::Service;
 use tower::util::BoxCloneSyncService;
 
+use super::limits::{Gathering, Room};
 use super::sound::Sound;
 
-/// A hook's message may be as large as gRPC allows, as with the upstream supervisor.
-const MAX_MESSAGE_BYTES: usize = i32::MAX as usize;
+/// A hook's request may be as large as gRPC allows, as with the upstream supervisor.
+const MAX_REQUEST_BYTES: usize = i32::MAX as usize;
 
 /// One call of a unary hook. Its `Debug` shows no payload: that may hold passwords and messages.
 #[derive(Clone)]
@@ -52,7 +53,7 @@ pub type HookLayer = Arc<dyn Fn(BoxHookService) -> BoxHookService + Send + Sync>
 
 /// The innermost service: the wire.
 #[derive(Clone)]
-pub(super) struct Wire(pub(super) Channel);
+pub(super) struct Wire(pub(super) Channel, pub(super) Room);
 
 impl Service<HookCall> for Wire {
     type Response = Bytes;
@@ -66,7 +67,7 @@ impl Service<HookCall> for Wire {
     fn call(&mut self, call: HookCall) -> Self::Future {
         let mut request = Request::new(call.request);
         request.set_timeout(call.deadline);
-        unary(self.0.clone(), call.method.path, request).boxed()
+        unary(self.0.clone(), call.method.path, request, self.1.answer()).boxed()
     }
 }
 
@@ -75,10 +76,11 @@ pub(super) async fn unary(
     channel: Channel,
     path: &'static str,
     request: Request<Bytes>,
+    gathering: Gathering,
 ) -> Result<Bytes, Status> {
-    let mut grpc = Grpc::new(Sound(channel))
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let mut grpc = Grpc::new(Sound(channel, gathering.clone()))
+        .max_decoding_message_size(gathering.limit)
+        .max_encoding_message_size(MAX_REQUEST_BYTES);
     grpc.ready().await.map_err(|error| Status::from_error(error.into()))?;
     let path = PathAndQuery::from_static(path);
     Ok(grpc.unary(request, path, RawCodec).await?.into_inner())

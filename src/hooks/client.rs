@@ -16,6 +16,7 @@ use super::address::HandshakeAddress;
 use super::call::{self, BoxHookService, HookCall, HookLayer};
 use super::connection::{connect, connect_later};
 use super::error::HookError;
+use super::limits::{Gathering, HookLimits, Room};
 use super::meaning::Meaning;
 use super::outcome::{Cause, HookOutcome};
 use crate::error_chain::chain;
@@ -36,6 +37,8 @@ pub struct Hooks {
     /// For requests over HTTP that have no body.
     http: Channel,
     address: Arc<HandshakeAddress>,
+    limits: HookLimits,
+    pub(super) room: Room,
     calls: BoxHookService,
     plugin_id: Arc<str>,
     implemented: Arc<BTreeSet<String>>,
@@ -69,18 +72,22 @@ pub(crate) struct HooksConfig {
     pub(crate) gone: CancellationToken,
     pub(crate) crashed: CancellationToken,
     pub(crate) layers: Vec<HookLayer>,
+    pub(crate) limits: HookLimits,
 }
 
 impl Hooks {
     /// Hooks over `channel`, which is connected to `address`.
     pub(crate) fn new(channel: Channel, address: HandshakeAddress, config: HooksConfig) -> Self {
-        let wire = BoxHookService::new(call::Wire(channel.clone()));
+        let room = Room::new(&config.limits);
+        let wire = BoxHookService::new(call::Wire(channel.clone(), room.clone()));
         let calls = config.layers.iter().fold(wire, |inner, layer| layer(inner));
         Self {
             // It cannot fail, since the same address has been connected to.
-            http: connect_later(&address).unwrap_or_else(|_| channel.clone()),
+            http: connect_later(&address, &config.limits).unwrap_or_else(|_| channel.clone()),
             channel,
             address: Arc::new(address),
+            limits: config.limits,
+            room,
             calls,
             plugin_id: config.plugin_id.into(),
             implemented: Arc::default(),
@@ -102,11 +109,23 @@ impl Hooks {
         address: &HandshakeAddress,
         deadline: Duration,
     ) -> Result<Self, HookError> {
+        Self::connect_with(address, deadline, HookLimits::default()).await
+    }
+
+    /// The same with other limits.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(
+        address: &HandshakeAddress,
+        deadline: Duration,
+        limits: HookLimits,
+    ) -> Result<Self, HookError> {
         let unavailable = |reason: String| HookError::Disconnected {
             hook: "Implemented",
             reason: format!("{address}: {reason}"),
         };
-        let channel = match tokio::time::timeout(deadline, connect(address)).await {
+        let channel = match tokio::time::timeout(deadline, connect(address, &limits)).await {
             Ok(Ok(channel)) => channel,
             Ok(Err(error)) => return Err(unavailable(chain(&error))),
             Err(_) => return Err(unavailable(format!("no answer within {deadline:?}"))),
@@ -121,6 +140,7 @@ impl Hooks {
                 gone: CancellationToken::new(),
                 crashed: CancellationToken::new(),
                 layers: Vec::new(),
+                limits,
             },
         );
         hooks.learn().await?;
@@ -173,20 +193,25 @@ impl Hooks {
     /// A connection for a request over HTTP. One with a body has its own: a plugin that does not read
     /// it fills the connection's window, and would hold up every other call on it.
     pub(crate) fn http_channel(&self, has_body: bool) -> Result<Channel, tonic::transport::Error> {
-        if has_body { connect_later(&self.address) } else { Ok(self.http.clone()) }
+        if has_body { connect_later(&self.address, &self.limits) } else { Ok(self.http.clone()) }
     }
 
     /// Asks the plugin which hooks it implements, and remembers them.
     pub(crate) async fn learn(&mut self) -> Result<Vec<String>, HookError> {
         let named = self.implemented(v1::ImplementedRequest::default()).await.decision?;
-        for name in &named {
-            if !METHODS.iter().any(|method| method.name == name) {
-                tracing::warn!(
-                    plugin_id = &*self.plugin_id,
-                    hook = name,
-                    "the plugin names a hook that does not exist"
-                );
-            }
+        let unknown =
+            || named.iter().filter(|name| !METHODS.iter().any(|method| method.name == **name));
+        // One warning, and a short one, whatever the plugin says.
+        let count = unknown().count();
+        if count > 0 {
+            let some: Vec<String> =
+                unknown().take(5).map(|name| name.chars().take(64).collect()).collect();
+            tracing::warn!(
+                plugin_id = &*self.plugin_id,
+                count,
+                hooks = ?some,
+                "the plugin names hooks that do not exist"
+            );
         }
         self.implemented = Arc::new(named.iter().cloned().collect());
         Ok(named)
@@ -264,7 +289,8 @@ impl Hooks {
 
     /// Asks the plugin to leave, as go-plugin does. True when it agreed.
     pub(crate) async fn ask_to_leave(&self, deadline: Duration) -> bool {
-        let call = call::unary(self.channel.clone(), SHUTDOWN_PATH, Request::new(Bytes::new()));
+        let request = Request::new(Bytes::new());
+        let call = call::unary(self.channel.clone(), SHUTDOWN_PATH, request, Gathering::small());
         matches!(tokio::time::timeout(deadline, call).await, Ok(Ok(_)))
     }
 }

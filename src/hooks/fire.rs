@@ -30,7 +30,7 @@ pub struct Fired {
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum HookVerdict {
-    /// The plugin was told, or agreed.
+    /// The plugin was notified, or agreed.
     Done,
     /// The thing stays as it is.
     Unchanged,

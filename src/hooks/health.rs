@@ -8,6 +8,7 @@ use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::client::Hooks;
 use super::error::HealthError;
+use super::limits::Gathering;
 use super::sound::Sound;
 
 /// The service name whose health counts.
@@ -33,7 +34,7 @@ impl Hooks {
 
 async fn ping(channel: Channel) -> Result<(), HealthError> {
     let request = HealthCheckRequest { service: HEALTH_SERVICE.to_owned() };
-    let answer = HealthClient::new(Sound(channel)).check(request).await;
+    let answer = HealthClient::new(Sound(channel, Gathering::small())).check(request).await;
     let answer = answer.map_err(|status| HealthError::Status { status: Box::new(status) })?;
     match answer.get_ref().status() {
         ServingStatus::Serving => Ok(()),

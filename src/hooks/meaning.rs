@@ -38,7 +38,7 @@ pub trait Meaning: Message + Default + Send + Sync + 'static {
 
 /// A row is a kind, a response and what the response holds. The kinds:
 ///
-/// - `event`: the plugin is told, and cannot object. Nothing is decided, whatever happens.
+/// - `event`: the plugin is notified, and cannot object. Nothing is decided, whatever happens.
 /// - `result`: an AppError in the answer is an error, and so is a failure; a hook that is not
 ///   implemented succeeds with the default value.
 /// - `filter`: a reason rejects and wins over a replacement; a failure, or an answer with neither,

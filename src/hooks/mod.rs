@@ -5,6 +5,7 @@
 //! - `outcome.rs`, `error.rs`: what a caller gets.
 //! - `call.rs`: hooks as bytes, for layers.
 //! - `fire.rs`: hooks by name, for tools.
+//! - `limits.rs`: what a plugin may take of memory and descriptors.
 
 mod address;
 mod call;
@@ -13,6 +14,7 @@ mod connection;
 mod error;
 mod fire;
 mod health;
+mod limits;
 mod meaning;
 mod outcome;
 mod sending_tasks;
@@ -24,6 +26,7 @@ pub use call::{BoxHookService, HookCall, HookLayer};
 pub use client::Hooks;
 pub use error::{HealthError, HookError};
 pub use fire::{FireError, Fired, HookVerdict};
+pub use limits::HookLimits;
 pub use meaning::{DISMISS_POST, Meaning, UploadChange};
 pub use outcome::{Cause, Filtered, HookOutcome};
 pub use serve_http::{

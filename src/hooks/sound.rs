@@ -11,13 +11,16 @@ use tonic::body::Body;
 use tonic::metadata::MetadataMap;
 use tower::Service;
 
+use super::limits::Gathering;
+
 /// Where a status has its details, in base64.
 const DETAILS: &str = "grpc-status-details-bin";
 
-/// A channel whose answers have sound details, or none. tonic panics over details that are not
-/// base64 (grpc/grpc-rust#2618), and it is the plugin that writes them.
+/// A channel whose answers have sound details, or none, and whole messages. tonic panics over details
+/// that are not base64 (grpc/grpc-rust#2618) and reserves what a message announces; it is the plugin
+/// that writes both.
 #[derive(Debug, Clone)]
-pub(super) struct Sound<S>(pub(super) S);
+pub(super) struct Sound<S>(pub(super) S, pub(super) Gathering);
 
 impl<S> Service<Request<Body>> for Sound<S>
 where
@@ -34,10 +37,11 @@ where
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let answer = self.0.call(request);
+        let gathering = self.1.clone();
         async move {
             let mut answer = answer.await?;
             make_sound(answer.headers_mut());
-            Ok(answer.map(|body| Body::new(body.map_frame(sound_frame))))
+            Ok(answer.map(|body| Body::new(gathering.of(body.map_frame(sound_frame)))))
         }
         .boxed()
     }
@@ -93,7 +97,7 @@ mod tests {
             }
             Ok::<_, std::convert::Infallible>(answer)
         });
-        let mut client = tonic::client::Grpc::new(Sound(plugin));
+        let mut client = tonic::client::Grpc::new(Sound(plugin, Gathering::small()));
         client.ready().await.unwrap();
         let path = PathAndQuery::from_static("/a/b");
         let request = tonic::Request::new(Bytes::new());

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use plugin_proto::Service;
 
+use crate::api::GeneratedApi;
 use crate::api::PluginApi;
 use crate::api::mock::{MockApi, MockFile, Unverified};
-use crate::conformance::GeneratedApi;
 use crate::embedded::{KvApi, KvStore};
 
 /// What answers the API calls of the plugins.

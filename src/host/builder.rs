@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use super::{Answers, Host, HostError, Trace};
-use crate::conformance::DEFAULT_VERSION;
+use crate::api::DEFAULT_VERSION;
 use crate::environment::KeeperOptions;
 use crate::supervisor::{LogSink, Timeouts, tracing_sink};
 

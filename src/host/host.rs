@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::join_all;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,10 +16,10 @@ use super::plugins::{Plugins, UserSessions};
 use super::{HookLine, HostBuilder, Trace, TraceError, TraceLayer};
 use crate::api::ApiServer;
 use crate::api::mock::Unverified;
-use crate::environment::{Environment, EnvironmentError, PluginState};
+use crate::environment::{Environment, EnvironmentError, PluginInfo, PluginState};
 use crate::hooks::{FireError, Fired};
 use crate::http_front::{HttpFront, HttpFrontError};
-use crate::supervisor::{EventKind, Level, LogRecord, LogSink, STOP_ASKED, Stream};
+use crate::supervisor::{EventKind, EventLog, Level, LogRecord, LogSink, STOP_ASKED, Stream};
 
 /// Replies over HTTP that are under way when the host stops have this long.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -51,9 +52,15 @@ pub struct Host {
     answering: Answering,
     launched: Vec<(String, Result<(), String>)>,
     trace: Trace,
-    /// Ends the tasks that follow the plugins' events.
+    followers: Followers,
+}
+
+/// The tasks that follow the plugins' events.
+#[derive(Debug, Clone, Default)]
+struct Followers {
+    /// Ends them.
     ended: CancellationToken,
-    followers: TaskTracker,
+    tasks: TaskTracker,
 }
 
 /// A host cannot be started.
@@ -111,11 +118,12 @@ impl Host {
 
     pub(super) async fn start(builder: HostBuilder) -> Result<Self, HostError> {
         let answering = Answering::new(&builder.answers, &builder.server_version);
-        let environment = environment(&builder, &answering)?;
+        let followers = Followers::default();
+        let environment = environment(&builder, &answering, &followers)?;
         for dir in HostBuilder::bundle_paths(builder.bundles.iter().map(PathBuf::as_path)) {
             environment.add(&dir).await?;
         }
-        // Before the plugins: an address that is taken is told at once.
+        // Before the plugins: an address that is taken is reported at once.
         let front = HttpFront::builder(Arc::new(Plugins(environment.clone())))
             .sessions(Arc::new(UserSessions(builder.sessions)))
             .listen(builder.listen)
@@ -128,10 +136,8 @@ impl Host {
             answering,
             launched: Vec::new(),
             trace: builder.trace,
-            ended: CancellationToken::new(),
-            followers: TaskTracker::new(),
+            followers,
         };
-        host.follow();
         let launches = host.environment.ids().into_iter().map(|id| async {
             let launched = host.environment.activate(&id).await;
             (id, launched.map(|_| ()).map_err(|error| error.to_string()))
@@ -150,9 +156,9 @@ impl Host {
             // Of the first launch everybody has heard.
             let (mut reader, known) = (events.reader(), events.events().len());
             states.mark_unchanged();
-            let ended = self.ended.clone();
+            let ended = self.followers.ended.clone();
             let mut teller = Teller { id, log: Arc::clone(log), fails: None, failed: false };
-            self.followers.spawn(async move {
+            self.followers.tasks.spawn(async move {
                 for _ in 0..known {
                     let _ = reader.next().await;
                 }
@@ -162,27 +168,6 @@ impl Host {
                         Ok(()) = states.changed() => teller.see(*states.borrow_and_update()),
                         () = ended.cancelled() => return,
                     }
-                }
-            });
-        }
-    }
-
-    /// Writes the plugins' events to the trace.
-    fn follow(&self) {
-        if !self.trace.is_on() {
-            return;
-        }
-        for id in self.environment.ids() {
-            let Some(events) = self.environment.events(&id) else { continue };
-            let (trace, ended) = (self.trace.clone(), self.ended.clone());
-            self.followers.spawn(async move {
-                let mut reader = events.reader();
-                while let Some(event) = ended.run_until_cancelled(reader.next()).await {
-                    trace.life(&id, &event);
-                }
-                // What happened up to the end is all there.
-                while let Some(event) = reader.next().now_or_never() {
-                    trace.life(&id, &event);
                 }
             });
         }
@@ -305,9 +290,9 @@ impl Host {
     }
 
     async fn finish(&self) -> Result<(), StopError> {
-        self.ended.cancel();
-        self.followers.close();
-        self.followers.wait().await;
+        self.followers.ended.cancel();
+        self.followers.tasks.close();
+        self.followers.tasks.wait().await;
         self.trace.finish()?;
         Ok(self.answering.verify()?)
     }
@@ -316,8 +301,41 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         // The tasks that follow the plugins keep them alive.
-        self.ended.cancel();
+        self.followers.ended.cancel();
     }
+}
+
+impl Followers {
+    /// Writes the events of a plugin to the trace until the plugin is removed or replaced.
+    fn follow(
+        &self,
+        trace: &Trace,
+        plugin: &PluginInfo,
+        events: &EventLog,
+        mut states: watch::Receiver<PluginState>,
+    ) {
+        let (id, events) = (plugin.id().to_owned(), events.clone());
+        let (trace, ended) = (trace.clone(), self.ended.clone());
+        self.tasks.spawn(async move {
+            let mut reader = events.reader();
+            loop {
+                tokio::select! {
+                    event = reader.next() => trace.life(&id, &event),
+                    () = gone(&mut states) => break,
+                    () = ended.cancelled() => break,
+                }
+            }
+            // What happened up to the end is all there.
+            while let Some(event) = reader.next().now_or_never() {
+                trace.life(&id, &event);
+            }
+        });
+    }
+}
+
+/// Waits until there are no states to come.
+async fn gone(states: &mut watch::Receiver<PluginState>) {
+    while states.changed().await.is_ok() {}
 }
 
 /// Tells of one plugin.
@@ -376,6 +394,7 @@ impl Teller {
 fn environment(
     builder: &HostBuilder,
     answering: &Answering,
+    followers: &Followers,
 ) -> Result<Environment, EnvironmentError> {
     let answering = answering.clone();
     let (trace, unix, timeouts) = (builder.trace.clone(), builder.unix, builder.timeouts);
@@ -396,6 +415,10 @@ fn environment(
         .log(Arc::clone(&builder.log))
         .server_version(&builder.server_version);
     if builder.trace.is_on() {
+        let (trace, followers) = (builder.trace.clone(), followers.clone());
+        environment = environment.on_plugin(move |plugin, events, states| {
+            followers.follow(&trace, plugin, events, states);
+        });
         let trace = builder.trace.clone();
         environment = environment.api_server(move |plugin, api| {
             ApiServer::builder(api).call_layer(TraceLayer::new(&trace, plugin.id()))

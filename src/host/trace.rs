@@ -207,7 +207,7 @@ impl Files {
         }
     }
 
-    /// The first failure is told at once and kept for the end.
+    /// The first failure is reported at once and kept for the end.
     fn note(&mut self, written: Result<(), TraceError>) {
         let Err(error) = written else { return };
         tracing::error!(%error, "the trace ends here");

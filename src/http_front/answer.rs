@@ -10,7 +10,7 @@ use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
-use super::body::{AnswerBody, ReadOn, UploadBody};
+use super::body::{AnswerBody, ReadOn, STALLED, UploadBody, UploadPlace};
 use super::exchange::Watched;
 use super::init::init;
 use super::route::Route;
@@ -33,7 +33,7 @@ pub(super) async fn answer(
     let observer = shared.observer.clone();
     let closing = shared.tasks.closing.clone();
     let mut watched = Watched::new(observer, closing, parts.method.as_str(), parts.uri.path());
-    let (upload, rest) = UploadBody::new(incoming);
+    let (upload, rest) = UploadBody::new(incoming, shared.limits.stall);
     // HTTP/2 resets the stream with NO_ERROR, which tells the client to stop.
     let read_on = (has_upload && version < Version::HTTP_2).then(|| ReadOn {
         rest,
@@ -41,8 +41,10 @@ pub(super) async fn answer(
         tasks: shared.tasks.clone(),
     });
     let answer = match reply(&shared, &mut watched, parts, upload, client).await {
-        Ok(reply) => {
-            let mut answer = Response::new(AnswerBody::reply(reply.body));
+        Ok((reply, place)) => {
+            let mut body = AnswerBody::reply(reply.body);
+            body.keep(place);
+            let mut answer = Response::new(body);
             *answer.status_mut() = reply.status;
             *answer.headers_mut() = reply.headers;
             answer
@@ -57,16 +59,17 @@ pub(super) async fn answer(
         }
     };
     watched.status(answer.status());
-    answer.map(|body| body.then(read_on, watched))
+    let limit = shared.limits.stall;
+    answer.map(|body| body.then(read_on, watched).watch(limit, &shared.tasks))
 }
 
 async fn reply(
     shared: &Shared,
     watched: &mut Watched,
     parts: http::request::Parts,
-    upload: UploadBody,
+    mut upload: UploadBody,
     client: SocketAddr,
-) -> Result<ServeHttpReply, Refusal> {
+) -> Result<(ServeHttpReply, Option<UploadPlace>), Refusal> {
     if parts.method == Method::CONNECT || is_upgrade(&parts.headers) {
         let reason = "a plugin cannot take over a connection: WebSocket, other upgrades and CONNECT are not supported";
         return Err((StatusCode::NOT_IMPLEMENTED, reason.to_owned()));
@@ -77,6 +80,21 @@ async fn reply(
     watched.plugin(&route.plugin_id);
     let hooks = shared.plugins.find(&route.plugin_id);
     let hooks = hooks.ok_or_else(|| not_found("there is no such active plugin"))?;
+    let mut place = None;
+    if !upload.is_end_stream() {
+        let Ok(free) = Arc::clone(&shared.uploads).try_acquire_owned() else {
+            let most = shared.limits.uploads;
+            tracing::warn!(
+                most,
+                "as many uploads are under way as may be; one more is refused (FrontLimits::uploads)"
+            );
+            let reason = "too many uploads are under way; try again later".to_owned();
+            return Err((StatusCode::SERVICE_UNAVAILABLE, reason));
+        };
+        let free = Arc::new(free);
+        upload.keep(Arc::clone(&free));
+        place = Some(free);
+    }
     let init = init(parts, &route, upload.size_hint().exact(), client, &*shared.sessions);
 
     let asked = async {
@@ -101,7 +119,12 @@ async fn reply(
         } else {
             tracing::debug!(plugin = route.plugin_id, %error, "a plugin was not asked to the end");
         }
-        let status = error.http_status();
+        let status = match &error {
+            ServeHttpError::Upload { reason } if reason.starts_with(STALLED) => {
+                StatusCode::REQUEST_TIMEOUT
+            }
+            error => error.http_status(),
+        };
         // What went wrong inside is for the log.
         (status, status.canonical_reason().unwrap_or_default().to_owned())
     })?;
@@ -110,7 +133,7 @@ async fn reply(
         let reason = format!("the plugin replied {}, which cannot be final", reply.status.as_u16());
         return Err((StatusCode::BAD_GATEWAY, reason));
     }
-    Ok(reply)
+    Ok((reply, place))
 }
 
 /// Whether the client wants another protocol on this connection. `h2c` may be ignored, as HTTP allows:

@@ -1,7 +1,9 @@
 //! The two bodies of a request: what the client sends, and what it gets.
 
+use std::future::Future as _;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,9 +11,11 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::time::Sleep;
 
 use super::exchange::Watched;
+use super::stall::Taking;
 use crate::api::tasks::Tasks;
 use crate::hooks::{ReplyBody, ServeHttpError};
 
@@ -19,28 +23,60 @@ use crate::hooks::{ReplyBody, ServeHttpError};
 pub(super) struct UploadBody {
     incoming: Option<Incoming>,
     back: Option<oneshot::Sender<Incoming>>,
+    stall: Duration,
+    /// While the client is waited for.
+    stalled: Option<Pin<Box<Sleep>>>,
+    /// Shared with the answer: a plugin's connection lasts as long as both.
+    place: Option<UploadPlace>,
 }
+
+/// The place of an upload among those that may be under way.
+pub(super) type UploadPlace = Arc<OwnedSemaphorePermit>;
+
+/// Why an upload ended early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum UploadError {
+    #[error(transparent)]
+    Client(#[from] hyper::Error),
+    #[error("{STALLED}: nothing of it came within {0:?}")]
+    Stalled(Duration),
+}
+
+/// How the text of [`UploadError::Stalled`] begins.
+pub(super) const STALLED: &str = "the client has stalled";
 
 impl UploadBody {
     /// The upload, and what to do with its rest, if that is worth anything.
-    pub(super) fn new(incoming: Incoming) -> (Self, oneshot::Receiver<Incoming>) {
+    pub(super) fn new(incoming: Incoming, stall: Duration) -> (Self, oneshot::Receiver<Incoming>) {
         let (back, rest) = oneshot::channel();
-        (Self { incoming: Some(incoming), back: Some(back) }, rest)
+        let (incoming, back) = (Some(incoming), Some(back));
+        (Self { incoming, back, stall, stalled: None, place: None }, rest)
+    }
+
+    /// Keeps the place until the upload is over.
+    pub(super) fn keep(&mut self, place: UploadPlace) {
+        self.place = Some(place);
     }
 }
 
 impl Body for UploadBody {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = UploadError;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.incoming {
-            Some(incoming) => Pin::new(incoming).poll_frame(cx),
-            None => Poll::Ready(None),
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        let this = self.get_mut();
+        let Some(incoming) = &mut this.incoming else { return Poll::Ready(None) };
+        if let Poll::Ready(frame) = Pin::new(incoming).poll_frame(cx) {
+            this.stalled = None;
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
+        let limit = this.stall;
+        let stalled = this.stalled.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+        ready!(stalled.as_mut().poll(cx));
+        Poll::Ready(Some(Err(UploadError::Stalled(limit))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -86,6 +122,8 @@ pub(super) struct AnswerBody {
     failure: Option<ServeHttpError>,
     read_on: Option<ReadOn>,
     watched: Option<Watched>,
+    taking: Option<Taking>,
+    place: Option<UploadPlace>,
 }
 
 enum Content {
@@ -105,7 +143,18 @@ impl AnswerBody {
     }
 
     fn new(content: Content) -> Self {
-        Self { content, failure: None, read_on: None, watched: None }
+        Self { content, failure: None, read_on: None, watched: None, taking: None, place: None }
+    }
+
+    /// Keeps the upload's place until the answer has ended.
+    pub(super) fn keep(&mut self, place: Option<UploadPlace>) {
+        self.place = place;
+    }
+
+    /// Gives the answer up when its client takes nothing of it for too long.
+    pub(super) fn watch(mut self, limit: Duration, tasks: &Tasks) -> Self {
+        self.taking = (!self.is_end_stream()).then(|| Taking::watch(limit, tasks));
+        self
     }
 
     /// Reads on, and tells, when the answer has ended.
@@ -146,6 +195,12 @@ impl Body for AnswerBody {
             return Poll::Pending;
         }
         let ended = matches!(frame, Poll::Ready(None));
+        if let Some(taking) = &self.taking {
+            match &frame {
+                Poll::Pending => taking.asked(),
+                Poll::Ready(_) => taking.given(),
+            }
+        }
         if let (Poll::Ready(Some(Ok(frame))), Some(watched)) = (&frame, &mut self.watched) {
             watched.sent(frame.data_ref().map_or(0, Bytes::len));
         }
@@ -173,6 +228,11 @@ impl Body for AnswerBody {
 
 impl Drop for AnswerBody {
     fn drop(&mut self) {
+        if let (Some(taking), Some(watched)) = (&self.taking, &mut self.watched)
+            && taking.is_given_up()
+        {
+            watched.cut("the client took nothing of it for too long".to_owned());
+        }
         // A connection that has sent all it promised does not ask for the end.
         let rest = self.size_hint().exact();
         let ended = self.is_end_stream() || rest == Some(0);

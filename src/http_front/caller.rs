@@ -31,8 +31,7 @@ pub(super) fn identify(
     headers: &mut HeaderMap,
     sessions: &dyn Sessions,
 ) -> Option<String> {
-    headers.remove(&USER_ID);
-    headers.remove(&PLUGIN_ID);
+    remove_claims(headers);
     headers.remove(REFERER);
     let cookie = take_session_cookie(headers);
     let (token, from) = bearer(headers)
@@ -48,6 +47,19 @@ pub(super) fn identify(
     headers.remove(AUTHORIZATION);
     headers.insert(USER_ID, user);
     sessions.session_of(&token)
+}
+
+/// Removes what only this server says, however it is written: gateways of Python's frameworks take
+/// `Mattermost_User_Id` for the same field.
+fn remove_claims(headers: &mut HeaderMap) {
+    let is_claim = |name: &&HeaderName| {
+        let name = name.as_str().replace('_', "-");
+        name == USER_ID.as_str() || name == PLUGIN_ID.as_str()
+    };
+    let claims: Vec<_> = headers.keys().filter(is_claim).cloned().collect();
+    for name in claims {
+        headers.remove(name);
+    }
 }
 
 /// The query without its token; `None` when nothing is left.
@@ -144,6 +156,8 @@ mod tests {
         let fields = [
             ("MATTERMOST-user-ID", "admin"),
             ("Mattermost-Plugin-Id", "other"),
+            ("Mattermost_User_Id", "admin"),
+            ("mattermost_plugin-id", "other"),
             ("Referer", "http://x"),
             ("Authorization", "Bearer bad"),
             ("X-Other", "stays"),

@@ -5,30 +5,22 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use rustix::net::{Shutdown, sockopt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 
 use super::answer::answer;
 use super::shared::Shared;
 use super::socket::{ClientSocket, gone};
+use super::stall::{self, Streams};
 use crate::api::pause::Pause;
-use crate::api::tasks::Tasks;
 
-/// A client has this long for a request's head, and to say which HTTP it speaks.
-const HEAD_DEADLINE: Duration = Duration::from_secs(30);
 /// Fewer bytes than any request to a plugin: the HTTP/2 preface.
 const HEAD_BYTES: u64 = 24;
-/// An idle HTTP/2 client is pinged this often, to find half-open connections.
-const PING_INTERVAL: Duration = Duration::from_secs(60);
-/// A client has this long to answer a ping.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// Requests that one HTTP/2 connection may have open.
-const MAX_STREAMS: u32 = 250;
 /// What a request's upload may have under way, in bytes.
 const STREAM_WINDOW: u32 = 256 * 1024;
 /// What all uploads of one connection may have under way, in bytes.
@@ -55,11 +47,29 @@ pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let listener = Listener(listener);
     let accepting = async {
         let mut pause = Pause::default();
+        let most = shared.limits.connections.min(Semaphore::MAX_PERMITS);
+        let room = Arc::new(Semaphore::new(most));
+        let mut is_full = false;
         loop {
             match listener.0.accept().await {
                 Ok((stream, client)) => {
                     pause.over("HTTP server");
-                    shared.tasks.spawn(serve(stream, client, Arc::clone(&shared)));
+                    let Ok(place) = Arc::clone(&room).try_acquire_owned() else {
+                        if !is_full {
+                            tracing::warn!(
+                                most,
+                                "the HTTP server has as many connections as it may; more are closed (FrontLimits::connections)"
+                            );
+                        }
+                        is_full = true;
+                        continue;
+                    };
+                    is_full = false;
+                    let connection = serve(stream, client, Arc::clone(&shared));
+                    shared.tasks.spawn(async move {
+                        let _place = place;
+                        stall::carry(connection).await
+                    });
                 }
                 Err(error) => tokio::time::sleep(pause.after("HTTP server", &error)).await,
             }
@@ -85,7 +95,7 @@ async fn serve(stream: TcpStream, client: SocketAddr, shared: Arc<Shared>) {
     });
     let builder = builder(&shared);
     let mut connection = pin!(builder.serve_connection(io, service));
-    let mut head = pin!(tokio::time::sleep(HEAD_DEADLINE));
+    let mut head = pin!(tokio::time::sleep(shared.limits.head));
     let mut gone = pin!(gone(&stream));
     let (mut waiting_for_head, mut closing) = (true, false);
     loop {
@@ -112,19 +122,20 @@ async fn serve(stream: TcpStream, client: SocketAddr, shared: Arc<Shared>) {
     }
 }
 
-fn builder(shared: &Shared) -> auto::Builder<Tasks> {
-    let mut builder = auto::Builder::new(shared.tasks.clone());
+fn builder(shared: &Shared) -> auto::Builder<Streams> {
+    let limits = &shared.limits;
+    let mut builder = auto::Builder::new(Streams(shared.tasks.clone()));
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_DEADLINE)
+        .header_read_timeout(limits.head)
         .max_buf_size(BUFFER_BYTES);
     builder
         .http2()
         .timer(TokioTimer::new())
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT)
-        .max_concurrent_streams(MAX_STREAMS)
+        .keep_alive_interval(limits.ping_interval)
+        .keep_alive_timeout(limits.ping_timeout)
+        .max_concurrent_streams(limits.streams)
         .initial_stream_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
         .max_frame_size(FRAME_BYTES)

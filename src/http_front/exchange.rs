@@ -42,7 +42,7 @@ pub enum ExchangeEnd {
 /// Hears of every request when it is over. Must not block.
 pub type ExchangeObserver = Arc<dyn Fn(&Exchange) + Send + Sync>;
 
-/// A request under way: it is told when this is dropped.
+/// A request under way: it is reported when this is dropped.
 pub(super) struct Watched {
     observer: Option<ExchangeObserver>,
     closing: CancellationToken,

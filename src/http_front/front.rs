@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 
 use super::connection;
 use super::exchange::ExchangeObserver;
+use super::limits::FrontLimits;
 use super::sessions::{NoSessions, Sessions};
 use super::shared::{FindHooks, Shared};
 use crate::api::tasks::Tasks;
@@ -51,6 +53,7 @@ impl HttpFront {
             first_message_limit: None,
             read_on: READ_ON,
             observer: None,
+            limits: FrontLimits::default(),
         }
     }
 
@@ -96,6 +99,7 @@ pub struct HttpFrontBuilder {
     first_message_limit: Option<Duration>,
     read_on: Duration,
     observer: Option<ExchangeObserver>,
+    limits: FrontLimits,
 }
 
 impl HttpFrontBuilder {
@@ -131,6 +135,13 @@ impl HttpFrontBuilder {
         self
     }
 
+    /// What clients may take.
+    #[must_use]
+    pub fn limits(mut self, limits: FrontLimits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Tells of every request when it is over.
     #[must_use]
     pub fn observe(mut self, observer: ExchangeObserver) -> Self {
@@ -147,12 +158,16 @@ impl HttpFrontBuilder {
         let listener = TcpListener::bind(self.listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let tasks = Tasks::default();
+        let limits = self.limits.affordable();
+        let uploads = limits.uploads.min(Semaphore::MAX_PERMITS);
         let shared = Shared {
             plugins: self.plugins,
             sessions: self.sessions,
             first_message_limit: self.first_message_limit,
             read_on: self.read_on,
             observer: self.observer,
+            limits,
+            uploads: Arc::new(Semaphore::new(uploads)),
             tasks: tasks.clone(),
         };
         tasks.spawn(connection::accept(listener, Arc::new(shared)));

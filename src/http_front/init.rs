@@ -23,8 +23,9 @@ pub(super) fn init(
 ) -> v1::ServeHttpRequestInit {
     let Parts { method, uri, version, mut headers, .. } = parts;
     let host = text(&headers, &HOST);
-    let session = identify(&method, &uri, &mut headers, sessions);
+    // First: a client may name any field in `Connection`, but not what is set from here on.
     remove_hop_by_hop(&mut headers);
+    let session = identify(&method, &uri, &mut headers, sessions);
     let (proto, proto_major, proto_minor) = match version {
         Version::HTTP_2 => ("HTTP/2.0", 2, 0),
         Version::HTTP_10 => ("HTTP/1.0", 1, 0),

@@ -8,7 +8,9 @@
 //! | `/plugins/{id}`, `/plugins/{id}/…` | what the plugin says |
 //! | another path, an unknown plugin, one without `ServeHTTP` | 404 |
 //! | an upgrade (WebSocket), or `CONNECT` | 501; the connection can be used on |
-//! | a plugin that stops, or cannot be reached | 503 |
+//! | a plugin that stops, cannot be reached, or has as much to do as it may | 503 |
+//! | an upload beyond [`FrontLimits::uploads`] | 503 |
+//! | an upload of which nothing comes within [`FrontLimits::stall`], while there is no reply yet | 408 |
 //! | a plugin that dies, says nothing or breaks the rules before its headers | 502 |
 //! | a status code that does not exist | 500 |
 //! | no headers within [`HttpFrontBuilder::first_message_limit`] | 504 |
@@ -25,13 +27,16 @@ mod connection;
 mod exchange;
 mod front;
 mod init;
+mod limits;
 mod request_id;
 mod route;
 mod sessions;
 mod shared;
 mod socket;
+mod stall;
 
 pub use exchange::{Exchange, ExchangeEnd, ExchangeObserver};
 pub use front::{HttpFront, HttpFrontBuilder, HttpFrontError};
+pub use limits::FrontLimits;
 pub use sessions::Sessions;
 pub use shared::FindHooks;

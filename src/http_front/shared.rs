@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
+
 use super::exchange::ExchangeObserver;
+use super::limits::FrontLimits;
 use super::sessions::Sessions;
 use crate::api::tasks::Tasks;
 use crate::hooks::Hooks;
@@ -22,5 +25,8 @@ pub(super) struct Shared {
     pub(super) first_message_limit: Option<Duration>,
     pub(super) read_on: Duration,
     pub(super) observer: Option<ExchangeObserver>,
+    pub(super) limits: FrontLimits,
+    /// Uploads that may yet begin.
+    pub(super) uploads: Arc<Semaphore>,
     pub(super) tasks: Tasks,
 }

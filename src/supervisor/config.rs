@@ -10,7 +10,7 @@ use super::events::EventLog;
 use super::log::{LogSink, tracing_sink};
 use super::schedule::{Schedule, Scheduled};
 use crate::api::{ApiServer, ApiServerBuilder, ApiToken, Listen, PluginApi, TokenError};
-use crate::hooks::{BoxHookService, HookLayer};
+use crate::hooks::{BoxHookService, HookLayer, HookLimits};
 
 /// How long each wait may last. Every wait has one: no plugin can hold the supervisor for ever.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,6 +103,7 @@ pub struct SupervisorBuilder {
     pub(super) events: Option<EventLog>,
     pub(super) log: LogSink,
     pub(super) hook_layers: Vec<HookLayer>,
+    pub(super) hook_limits: HookLimits,
     pub(super) schedule: Option<Scheduled>,
 }
 
@@ -118,6 +119,7 @@ impl SupervisorBuilder {
             events: None,
             log: tracing_sink(),
             hook_layers: Vec::new(),
+            hook_limits: HookLimits::default(),
             schedule: None,
         }
     }
@@ -196,6 +198,13 @@ impl SupervisorBuilder {
         layer: impl Fn(BoxHookService) -> BoxHookService + Send + Sync + 'static,
     ) -> Self {
         self.hook_layers.push(Arc::new(layer));
+        self
+    }
+
+    /// What the plugin's answers and its HTTP may take.
+    #[must_use]
+    pub fn hook_limits(mut self, limits: HookLimits) -> Self {
+        self.hook_limits = limits;
         self
     }
 

@@ -329,7 +329,7 @@ impl Driver {
 
     fn connect(&self) -> BoxFuture<'static, Outcome> {
         let address = self.address.clone();
-        let after = self.config.timeouts.connect;
+        let (after, limits) = (self.config.timeouts.connect, self.config.hook_limits);
         let config = HooksConfig {
             plugin_id: self.plan.plugin_id.clone(),
             deadline: self.config.timeouts.hook,
@@ -337,6 +337,7 @@ impl Driver {
             gone: self.controls.gone.clone(),
             crashed: self.controls.crashed.clone(),
             layers: self.config.hook_layers.clone(),
+            limits,
         };
         async move {
             let Some(address) = address else {
@@ -358,7 +359,7 @@ impl Driver {
                 let address = address.to_string();
                 failed(LaunchFailure::Unreachable { address, reason })
             };
-            match tokio::time::timeout(after, hooks::connect(&address)).await {
+            match tokio::time::timeout(after, hooks::connect(&address, &limits)).await {
                 Err(_) => unreachable(format!("no answer within {after:?}")),
                 Ok(Err(error)) => unreachable(chain_with_remedy(&error)),
                 Ok(Ok(channel)) => outcome(Event::Connected, move |driver| {
@@ -531,7 +532,7 @@ impl Driver {
         .boxed()
     }
 
-    /// Nothing is left: tells whoever waits.
+    /// Nothing is left: wakes whoever waits.
     fn finish(mut self) {
         self.record(EventKind::Ended);
         let ending = self.life.ending().unwrap_or(Ending::Stopped);

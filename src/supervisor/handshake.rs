@@ -1,4 +1,4 @@
-//! The first line of a plugin's stdout (section 6 of the upstream supervisor's behaviour):
+//! The first line of a plugin's stdout, go-plugin's handshake:
 //!
 //! ```text
 //! CORE|APP|NETWORK|ADDR[|PROTOCOL[|SERVER_CERT[|MUX]]]      1|1|tcp|127.0.0.1:54321|grpc
@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use thiserror::Error;
 
-use super::output::escape::escaped_bytes;
+use crate::escape::escaped_bytes;
 pub use crate::hooks::HandshakeAddress;
 
 /// The first line must be shorter than this, in bytes without its end.
@@ -195,7 +195,7 @@ pub enum HandshakeError {
 
 impl Handshake {
     /// Checks the first line of a plugin's stdout, without its line feed. The checks come in the
-    /// order of section 6; white space around the line is ignored, inside the fields it is not.
+    /// order of go-plugin's; white space around the line is ignored, inside the fields it is not.
     /// A sixth field of at most 50 bytes and all further fields are ignored.
     ///
     /// # Errors

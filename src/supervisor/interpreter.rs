@@ -1,4 +1,4 @@
-//! Which Python runs a plugin (section 2 of the upstream supervisor's behaviour).
+//! Which Python runs a plugin: the virtual environment of its bundle, else the system's.
 
 use std::env;
 use std::ffi::OsStr;
@@ -45,7 +45,7 @@ pub enum InterpreterError {
 /// process's `PATH`. Entries of `PATH` that are not absolute are skipped. The result is absolute.
 ///
 /// As upstream, existence decides: a file in the bundle is taken even if it is not executable, and
-/// running it then tells what is wrong. Symlinks are not resolved, because a virtual environment
+/// running it then shows what is wrong. Symlinks are not resolved, because a virtual environment
 /// only works through its own path. Unlike upstream, a directory does not count, and a symlink
 /// that leads nowhere is warned about before the next candidate is tried.
 ///

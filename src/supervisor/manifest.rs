@@ -1,5 +1,5 @@
 //! The manifest of a plugin bundle: which file it is, what it says, and whether the plugin is a
-//! Python plugin (section 1 of the upstream supervisor's behaviour).
+//! Python plugin.
 //!
 //! Only what a supervisor needs is kept. Every other field (`webapp`, `settings_schema`, `props`
 //! and whatever comes later) is accepted and left alone.
@@ -243,7 +243,7 @@ mod tests {
     #[test]
     fn s_05_runtime_go_is_not_python() {
         assert!(!yaml("id: abc\nserver: {runtime: go, executable: server/plugin}").is_python());
-        // Section 1: the extension wins over another runtime.
+        // As upstream: the extension wins over another runtime.
         assert!(yaml("id: abc\nserver: {runtime: go, executable: plugin.py}").is_python());
     }
 

@@ -1,4 +1,4 @@
-//! What a plugin writes on stdout and stderr (section 7 of the upstream supervisor's behaviour).
+//! What a plugin writes on stdout and stderr.
 //!
 //! [`LineSplitter`] cuts a stream into lines with bounded memory, [`StderrParser`] finds out how
 //! severe a line of stderr is, and [`TailBuffer`] keeps the last lines for error messages.
@@ -6,14 +6,12 @@
 //! Upstream, one line of 64 KiB on stdout ends the reading for good, so that the plugin blocks on a
 //! later print; and every record of Python's logging arrives as debug. Neither is so here.
 
-pub(crate) mod escape;
 mod level;
 mod line_splitter;
 mod python;
 mod stderr_parser;
 mod tail_buffer;
 
-pub(crate) use escape::escape_control;
 pub use level::Level;
 pub(crate) use line_splitter::{LineSplitter, Piece};
 pub use stderr_parser::{ParsedLine, StderrParser};

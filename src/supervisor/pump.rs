@@ -11,7 +11,8 @@ use tokio::task::JoinHandle;
 
 use super::handshake::MAX_LINE;
 use super::log::{LogRecord, LogSink, Stream};
-use super::output::{Level, LineSplitter, Piece, StderrParser, TailBuffer, escape_control};
+use super::output::{Level, LineSplitter, Piece, StderrParser, TailBuffer};
+use crate::escape::escape_control;
 
 /// What was read before anything else.
 #[derive(Debug)]

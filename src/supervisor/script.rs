@@ -1,5 +1,4 @@
-//! Which script of a bundle the interpreter runs (section 2 of the upstream supervisor's
-//! behaviour).
+//! Which script of a bundle the interpreter runs.
 //!
 //! The path that is checked is the path that is run. The upstream supervisor checks a cleaned path
 //! and runs the manifest's raw one, so that an absolute path with a decoy inside the bundle runs a

@@ -11,6 +11,7 @@ mod channels;
 mod kv;
 mod people;
 mod preferences;
+mod properties;
 mod server;
 mod teams;
 mod users;

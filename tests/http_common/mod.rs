@@ -18,7 +18,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use plugin_conformance::hooks::Hooks;
+use plugin_conformance::hooks::{HookLimits, Hooks};
 use plugin_conformance::http_front::{FindHooks, HttpFront, HttpFrontBuilder, Sessions};
 use plugin_conformance::supervisor::HandshakeAddress;
 use plugin_proto::v1;
@@ -204,6 +204,15 @@ where
     F: Fn(Exchange) -> A + Send + Sync + 'static,
     A: Future<Output = ()> + Send + 'static,
 {
+    limited(HookLimits::default(), implemented, act).await
+}
+
+/// The same, with other limits for what it may take.
+pub async fn limited<F, A>(limits: HookLimits, implemented: &[&str], act: F) -> Peer
+where
+    F: Fn(Exchange) -> A + Send + Sync + 'static,
+    A: Future<Output = ()> + Send + 'static,
+{
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let listens = listener.local_addr().unwrap();
     let kill = CancellationToken::new();
@@ -220,7 +229,7 @@ where
     let server = Server::builder().initial_stream_window_size(65_535).add_service(service);
     tokio::spawn(server.serve_with_incoming(incoming));
     let address = HandshakeAddress::Tcp { host: "127.0.0.1".into(), port: listens.port() };
-    let hooks = soon(Hooks::connect(&address, Duration::from_secs(5))).await.unwrap();
+    let hooks = soon(Hooks::connect_with(&address, Duration::from_secs(5), limits)).await.unwrap();
     Peer { hooks, address: listens, kill }
 }
 

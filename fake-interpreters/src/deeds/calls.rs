@@ -5,14 +5,13 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures::StreamExt as _;
 use plugin_proto::prost::Message as _;
-use plugin_proto::{Method, Service, v1};
+use plugin_proto::{Method, Service, sample, v1};
 use tonic::transport::Channel;
 use tonic::{Code, Request, Status};
 
 use super::life::Life;
 use crate::compare::{app_error_of_response, app_error_of_status, difference, failure_difference};
 use crate::report::{CallReport, RepeatReport};
-use crate::sample;
 use crate::script::{Call, EveryRpc, Expect, RepeatCall, Rpc};
 use crate::wire;
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
 use plugin_proto::prost::Message as _;
-use plugin_proto::v1;
+use plugin_proto::{sample, v1};
 use tokio::sync::mpsc::{Receiver, Sender};
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::ReceiverStream;
@@ -12,7 +12,6 @@ use tonic::Status;
 
 use super::outgoing::Outgoing;
 use crate::report::HttpRecord;
-use crate::sample;
 use crate::script::{End, Init, Reply};
 
 /// The caller has gone: nobody reads the reply any more.

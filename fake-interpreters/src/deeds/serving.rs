@@ -27,6 +27,7 @@ use tower::Service;
 use super::follow::Follow;
 use super::hooks::HooksService;
 use super::life::Life;
+use crate::report::{MOST_CALLS, Reporter};
 use crate::script::{Controller, Health, Network, Serve};
 use crate::wire::RawCodec;
 
@@ -68,6 +69,7 @@ impl Serving {
             HealthServer::new(HealthFake {
                 inner: HealthService::from_health_reporter(health.clone()),
                 blocked: serve.health == Health::Blocked,
+                report: life.report.clone(),
             })
         });
         let controller = (serve.controller != Controller::Absent)
@@ -118,6 +120,7 @@ async fn set_health(health: &HealthReporter, status: ServingStatus) {
 struct HealthFake {
     inner: HealthService,
     blocked: bool,
+    report: Reporter,
 }
 
 #[tonic::async_trait]
@@ -128,6 +131,12 @@ impl HealthRpcs for HealthFake {
         &self,
         request: Request<HealthCheckRequest>,
     ) -> Result<Response<HealthCheckResponse>, Status> {
+        let service = request.get_ref().service.clone();
+        self.report.update(|report| {
+            if report.health.len() < MOST_CALLS {
+                report.health.push(service);
+            }
+        });
         if self.blocked {
             std::future::pending().await
         }

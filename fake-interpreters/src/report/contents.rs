@@ -44,6 +44,20 @@ pub struct Report {
     pub go_plugin: GoPlugin,
     /// What Mattermost's own variables said.
     pub environment: Environment,
+    /// The process id of who started it.
+    pub parent: u32,
+    /// In a scenario's bundle: which of its lives this is, from 1. Earlier lives are in
+    /// `report-1.json` and so on.
+    pub life: u32,
+    /// In a scenario's bundle: how long after its start the interpreter was seen to live, in
+    /// milliseconds. It looks every 100 ms.
+    pub alive_ms: u64,
+    /// In a scenario's bundle: when the API was reached first, in milliseconds after the start.
+    pub api_reached_ms: Option<u64>,
+    /// In a scenario's bundle: when the API, reached before, refused a connection first.
+    pub api_lost_ms: Option<u64>,
+    /// The services whose health was asked for, in that order: the first thousand.
+    pub health: Vec<String>,
     /// The version in the last good answer to `GetServerVersion`.
     pub server_version: Option<String>,
     /// The handshake line that was printed.
@@ -93,6 +107,10 @@ pub struct Environment {
     pub plugin_id: Option<String>,
     /// `MATTERMOST_PLUGIN_PATH`.
     pub plugin_path: Option<String>,
+    /// `PATH`, which every process has that inherits an environment.
+    pub path: Option<String>,
+    /// `PLUGIN_CONFORMANCE_MARK`, which a check sets for the supervisor to pass on.
+    pub mark: Option<String>,
 }
 
 /// One call of the PluginAPI.

@@ -6,7 +6,7 @@ use serde_json::Value;
 /// The longest request that a report holds whole, in bytes.
 const LONGEST_KEPT: usize = 64 << 10;
 
-/// The most calls that a report tells of in each of its two lists: it is written anew at each
+/// The most calls that a report has in each of its two lists: it is written anew at each
 /// change.
 pub(crate) const MOST_CALLS: usize = 1000;
 

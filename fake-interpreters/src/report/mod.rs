@@ -13,5 +13,6 @@ pub use contents::{
 pub use hooks::{HookCallReport, HookEnd, HttpReport, ReplyEnd, RequestEnd};
 
 pub(crate) use hook_call::HookCall;
+pub(crate) use hooks::MOST_CALLS;
 pub(crate) use http_record::HttpRecord;
 pub(crate) use reporter::Reporter;

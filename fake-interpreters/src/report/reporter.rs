@@ -17,8 +17,8 @@ struct Inner {
     path: PathBuf,
     state: Mutex<State>,
     changed: Condvar,
-    /// Held while writing: a newer report never gives way to an older one. Its value tells
-    /// whether a failure has been told.
+    /// Held while writing: a newer report never gives way to an older one. Its value says
+    /// whether a failure has been reported.
     writing: Mutex<bool>,
 }
 

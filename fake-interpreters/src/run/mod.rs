@@ -2,5 +2,6 @@
 
 mod interpreter;
 mod program;
+mod scenario;
 
 pub use program::main;

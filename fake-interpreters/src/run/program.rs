@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::interpreter::Interpreter;
+use super::scenario::{self, Scenario};
 use crate::deeds::{Life, process};
 use crate::report::{Environment, GoPlugin, Report, Reporter, SCHEMA};
 use crate::say::say;
@@ -39,12 +40,18 @@ pub fn main() -> ExitCode {
         return process::live_as_grandchild(&role.to_string_lossy());
     }
     let arguments: Vec<OsString> = env::args_os().collect();
+    if let Some(scenario) = Scenario::of(&arguments) {
+        return follow(&scenario.script(), &arguments, Some(&scenario));
+    }
+    if let Some(status) = scenario::give_way(&arguments) {
+        return status;
+    }
     match request(arguments.get(1..).unwrap_or_default()) {
         Request::Version => {
             let _ = writeln!(std::io::stdout(), "{VERSION}");
             ExitCode::SUCCESS
         }
-        Request::Follow(path) => follow(&path, &arguments),
+        Request::Follow(path) => follow(&path, &arguments, None),
         Request::Nothing => usage("no script"),
         Request::Unknown(argument) => {
             usage(&format!("{argument} is nothing that fake-python knows"))
@@ -71,7 +78,7 @@ fn request(arguments: &[OsString]) -> Request {
     Request::Nothing
 }
 
-fn follow(path: &Path, arguments: &[OsString]) -> ExitCode {
+fn follow(path: &Path, arguments: &[OsString], scenario: Option<&Scenario>) -> ExitCode {
     let script = match Script::load(path) {
         Ok(script) => script,
         Err(error) => {
@@ -88,10 +95,18 @@ fn follow(path: &Path, arguments: &[OsString]) -> ExitCode {
     };
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let dir = absolute.parent().unwrap_or(&absolute).to_owned();
-    let report = first_report(arguments);
+    let mut report = first_report(arguments);
+    if let Some(scenario) = scenario {
+        report.life = scenario.keep_earlier_lives();
+    }
     // An empty target is none: so says the Python SDK, too, with its own default.
     let target = report.api_target.clone().filter(|target| !target.is_empty());
     let reporter = Reporter::start(&dir, report);
+    if scenario.is_some() {
+        // A supervisor may kill it as soon as it has said a word.
+        reporter.flush();
+        scenario::watch(reporter.clone(), target.clone());
+    }
     let code = runtime.block_on(async {
         let life = Life::new(script, dir, reporter, target.as_deref());
         let interpreter = Interpreter::new(life);
@@ -111,6 +126,7 @@ fn first_report(arguments: &[OsString]) -> Report {
         argv,
         cwd: env::current_dir().map(|dir| dir.display().to_string()).unwrap_or_default(),
         pid: std::process::id(),
+        parent: std::os::unix::process::parent_id(),
         api_target: variable(API_TARGET),
         go_plugin: GoPlugin {
             cookie: variable("MATTERMOST_PLUGIN"),
@@ -121,6 +137,8 @@ fn first_report(arguments: &[OsString]) -> Report {
         environment: Environment {
             plugin_id: variable("MATTERMOST_PLUGIN_ID"),
             plugin_path: variable("MATTERMOST_PLUGIN_PATH"),
+            path: variable("PATH"),
+            mark: variable("PLUGIN_CONFORMANCE_MARK"),
         },
         ..Report::default()
     }

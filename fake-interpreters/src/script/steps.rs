@@ -1,9 +1,9 @@
 //! The steps of a script; the module `script` documents them.
 
 use bytes::Bytes;
-use plugin_proto::Method;
 use plugin_proto::names::suggestion;
 use plugin_proto::prost::encoding;
+use plugin_proto::{Method, sample};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -14,7 +14,6 @@ use super::arguments::{
 use super::reply::Reply;
 use crate::compare::code_of_http_status;
 use crate::protocol::control::Control;
-use crate::sample;
 
 /// The words with which a step may begin.
 pub const STEPS: [&str; 28] = [

@@ -16,11 +16,11 @@ use super::{
     AnsweredBy, ApiRequest, MockFile, MockFileError, ReceivedCall, Rpc, Unverified, request,
     unmatched, verification,
 };
+use crate::api::DEFAULT_VERSION;
 use crate::api::plugin_api::{Failure, handler};
 use crate::api::{AppError, Dynamic, DynamicApi, PluginApi};
-use crate::conformance::DEFAULT_VERSION;
 
-/// A `PluginAPI` that answers as it is told, and tells what it was asked.
+/// A `PluginAPI` with configured answers, which records what it was asked.
 ///
 /// # Which mock answers
 ///
@@ -121,7 +121,7 @@ impl MockApi {
     ///
     /// ```
     /// use plugin_conformance::api::mock::MockApi;
-    /// use plugin_conformance::conformance::{DEFAULT_VERSION, GeneratedApi};
+    /// use plugin_conformance::api::{DEFAULT_VERSION, GeneratedApi};
     ///
     /// let api = MockApi::new();
     /// api.otherwise(GeneratedApi::answering(DEFAULT_VERSION));

@@ -16,6 +16,8 @@
 mod kit;
 mod plugin;
 mod rpcs;
+mod sdk;
+mod supervisor;
 mod verdict;
 
 use std::fmt;
@@ -24,6 +26,7 @@ use std::sync::LazyLock;
 use plugin_proto::names::suggestion;
 use serde::Serialize;
 
+pub use sdk::SdkCheck;
 pub use verdict::{Fault, Objection, Verdict};
 
 /// The check that a run with a list of known failures makes besides.
@@ -121,6 +124,10 @@ impl Check {
         Self { source, ..self }
     }
 
+    const fn needs(self, needs: &'static [&'static str]) -> Self {
+        Self { needs, ..self }
+    }
+
     const fn remedy(self, remedy: &'static str) -> Self {
         Self { remedy, ..self }
     }
@@ -140,7 +147,10 @@ pub fn all() -> &'static [Check] {
     static ALL: LazyLock<Vec<Check>> = LazyLock::new(|| {
         let mut all = rpcs::checks();
         all.extend(kit::CHECKS);
+        all.extend(supervisor::CHECKS);
+        all.extend(supervisor::rpcs());
         all.extend(plugin::CHECKS);
+        all.extend(sdk::checks());
         all
     });
     &ALL

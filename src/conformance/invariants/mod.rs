@@ -1,6 +1,6 @@
 //! What holds in every life of every plugin, whatever happens to it and in whatever order.
 //!
-//! A life is told as a sequence of [`Fact`]s: what the driver began, what it wrote into its
+//! A life is recorded as a sequence of [`Fact`]s: what the driver began, what it wrote into its
 //! [`EventLog`](crate::supervisor::EventLog), what was acquired and released, what callers did. The
 //! same [`INVARIANTS`] judge a life of the model, a life of a real plugin under a
 //! [`Schedule`](crate::supervisor::Schedule), and the bare log of a life that nobody watched.

@@ -19,8 +19,8 @@ use std::{fmt, fs, io};
 use super::super::catalogue::{self, Check, Fault, Level, Objection, SubjectKind};
 use super::super::reports::{Finding, RunReport, Status};
 use super::filter::fits;
+use crate::escape::escape_control;
 use crate::remedy::remedy;
-use crate::supervisor::escape_control;
 
 /// The check that a run with a list makes besides.
 const LIST: Check = Check {

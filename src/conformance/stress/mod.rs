@@ -38,7 +38,7 @@ const WARM_UP: u64 = 3;
 const SETTLE: Duration = Duration::from_secs(5);
 /// So long may a shorter trace be looked for.
 const SHORTEN: Duration = Duration::from_secs(20);
-/// So many broken lives are told in full; after them the run ends.
+/// So many broken lives are reported in full; after them the run ends.
 const TOLD: usize = 10;
 
 /// Why a run could not be made.

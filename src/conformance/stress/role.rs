@@ -69,7 +69,7 @@ const fn refused(name: &'static str) -> Role {
 
 const SHORT: Duration = Duration::from_millis(200);
 
-/// The characters of a stress run, in the order in which they are told.
+/// The characters of a stress run, in the order in which they are reported.
 pub static ROLES: &[Role] = &[
     good("well-behaved"),
     Role { hooks: true, ..good("every-hook") },

@@ -6,6 +6,8 @@
 
 pub mod kit;
 pub mod plugin;
+pub mod sdk;
+pub mod supervisor;
 
 use std::collections::BTreeSet;
 

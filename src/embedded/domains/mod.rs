@@ -18,6 +18,7 @@ mod passwords;
 mod pending;
 mod permissions;
 mod preferences;
+mod properties;
 mod role_table;
 mod server_facts;
 mod sidebar_categories;
@@ -52,6 +53,7 @@ pub(super) mod handlers {
     pub(in super::super) use super::pending::*;
     pub(in super::super) use super::permissions::*;
     pub(in super::super) use super::preferences::*;
+    pub(in super::super) use super::properties::*;
     pub(in super::super) use super::server_facts::*;
     pub(in super::super) use super::sidebar_categories::*;
     pub(in super::super) use super::team_joins::*;
@@ -68,6 +70,7 @@ pub(super) const SCHEMAS: &[&str] = &[
     emoji::SCHEMA,
     kv::SCHEMA,
     preferences::SCHEMA,
+    properties::SCHEMA,
     server_facts::SCHEMA,
     sidebar_categories::SCHEMA,
     team_members::SCHEMA,
@@ -77,7 +80,8 @@ pub(super) const SCHEMAS: &[&str] = &[
 
 /// What must be in every database before its first call. Runs at every start.
 pub(super) fn first_rows(connection: &Connection, source: &Source) -> rusqlite::Result<()> {
-    server_facts::first_rows(connection, source)
+    server_facts::first_rows(connection, source)?;
+    properties::first_rows(connection, source)
 }
 
 /// The RPCs that have a handler.

@@ -158,30 +158,6 @@ pending! {
     sync_shared_channel
     invite_remote_to_channel
     uninvite_remote_from_channel
-    // property
-    create_property_field
-    get_property_field
-    get_property_fields
-    update_property_field
-    delete_property_field
-    search_property_fields
-    count_property_fields
-    count_property_fields_for_target
-    create_property_value
-    get_property_value
-    get_property_values
-    update_property_value
-    upsert_property_value
-    delete_property_value
-    search_property_values
-    register_property_group
-    get_property_group
-    get_property_field_by_name
-    update_property_fields
-    update_property_values
-    upsert_property_values
-    delete_property_values_for_target
-    delete_property_values_for_field
     // audit
     log_audit_rec
     log_audit_rec_with_level

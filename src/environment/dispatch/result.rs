@@ -2,7 +2,7 @@
 
 use crate::hooks::{Cause, HookError};
 
-/// A plugin that was told something.
+/// A plugin that was notified.
 #[derive(Debug, Clone)]
 pub struct Told {
     /// The plugin.

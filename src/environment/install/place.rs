@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::super::entry::Entry;
 use super::super::inner::Inner;
 use super::super::{EnvironmentError, PluginInfo};
-use super::Unpacked;
+use super::{Unpacked, clear};
 use crate::environment::PluginState;
 
 /// Puts the bundle in its place and lists the plugin. See
@@ -17,29 +17,28 @@ pub(in super::super) async fn place(
     unpacked: Unpacked,
     replace: bool,
 ) -> Result<PluginInfo, EnvironmentError> {
-    if inner.plugins.is_closed() {
-        return Err(EnvironmentError::ShuttingDown);
-    }
     let Unpacked { info, root, staging } = unpacked;
     let placed = match inner.plugins.find(info.id()) {
+        _ if inner.plugins.is_closed() => Err(EnvironmentError::ShuttingDown),
         Err(_) => add(inner, &info, &root).await,
         Ok(_) if !replace => {
             Err(EnvironmentError::AlreadyInstalled { plugin_id: info.id().to_owned() })
         }
         Ok(_) => swap(inner, &info, &root, &staging.path().join("old")).await,
     };
-    // What is left in there may be a whole bundle.
-    let _ = tokio::task::spawn_blocking(move || drop(staging)).await;
+    clear(staging).await;
     placed.map(|()| info)
 }
 
 /// A plugin that was not there.
 async fn add(inner: &Arc<Inner>, info: &PluginInfo, root: &Path) -> Result<(), EnvironmentError> {
     rename_to_free(root, &info.bundle).await?;
-    let added = inner.plugins.add(Arc::new(inner.entry(info.clone(), true)));
-    if added.is_err() {
-        let removed = tokio::fs::remove_dir_all(&info.bundle).await;
-        removed.map_err(EnvironmentError::io(&info.bundle))?;
+    let entry = Arc::new(inner.entry(info.clone(), true));
+    let added = inner.plugins.add(Arc::clone(&entry));
+    if added.is_ok() {
+        inner.has_come(&entry);
+    } else {
+        inner.remove_folder(&info.bundle).await?;
     }
     added
 }
@@ -63,6 +62,7 @@ async fn swap(
             let new = Entry { turn: Arc::clone(&old.turn), ..inner.entry(info.clone(), true) };
             let new = Arc::new(new);
             inner.plugins.replace(&old, Arc::clone(&new))?;
+            inner.has_come(&new);
             new
         }
         Err(_) => old,

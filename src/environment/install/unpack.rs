@@ -1,13 +1,19 @@
 //! Unpacks an archive that nobody has reason to trust.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read};
-use std::os::unix::fs::{OpenOptionsExt as _, symlink};
-use std::path::{Component, Path, PathBuf};
+use std::fs::File;
+use std::io::{self, Read, Write as _};
+use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
+use rustix::fs::{Mode, RawMode};
 use tar::{Archive, Entry, EntryType};
+use tokio_util::sync::CancellationToken;
 
+use super::links::Links;
+use super::maker::Maker;
+use super::member::{Extensions, Names, malformed, to_path};
+use super::reader::{Bounded, unreadable};
+use super::tree::{Id, Kind, TOP, Tree, inside, wrong};
 use super::{UnpackError, UnpackLimits};
 
 /// The names that a manifest may have.
@@ -15,190 +21,185 @@ const MANIFESTS: [&str; 3] = ["plugin.yml", "plugin.yaml", "plugin.json"];
 
 /// Unpacks `archive` into the new folder `into` and gives the bundle's folder in it.
 ///
-/// Links are made when all files are there, so that nothing is written through one, and then looked
-/// at as the system resolves them.
+/// What the archive holds is known by its paths before it is on the disk, and links are made last,
+/// when it is known where each of them leads: nothing is ever made through one.
 pub(super) fn unpack(
     archive: &[u8],
     into: &Path,
     limits: UnpackLimits,
+    cancel: &CancellationToken,
 ) -> Result<PathBuf, UnpackError> {
-    fs::create_dir(into).map_err(|source| UnpackError::Write { entry: into.to_owned(), source })?;
-    let reader = Limited { inner: MultiGzDecoder::new(archive), left: limits.bytes };
-    let mut archive = Archive::new(reader);
-    let mut links = Vec::new();
-    let read = |error| unreadable(error, limits);
-    for (count, entry) in archive.entries().map_err(read)?.enumerate() {
-        if count >= limits.entries {
-            return Err(UnpackError::TooManyEntries { limit: limits.entries });
-        }
-        let mut entry = entry.map_err(read)?;
-        if entry.header().entry_type() == EntryType::XGlobalHeader {
-            continue;
-        }
-        let named = entry.path().map_err(read)?.into_owned();
-        let path = inside(&named)?;
-        match entry.header().entry_type() {
-            EntryType::Directory => make_folder(into, &path)?,
-            EntryType::Regular | EntryType::Continuous => {
-                write_file(&mut entry, into, &path, limits)?;
+    let failed = |source| UnpackError::Write { entry: into.to_owned(), source };
+    let mut unpacking = Unpacking {
+        tree: Tree::new(limits),
+        maker: Maker::new(into).map_err(failed)?,
+        soft: Vec::new(),
+        hard: Vec::new(),
+        buffer: vec![0; 64 * 1024],
+        limits,
+        cancel,
+    };
+    let packed = Bounded::new(archive, u64::MAX, cancel);
+    unpacking.read(Bounded::new(MultiGzDecoder::new(packed), limits.bytes, cancel))?;
+    unpacking.link_hard()?;
+    let root = unpacking.root()?;
+    unpacking.link_soft(root)?;
+    Ok(into.join(unpacking.tree.path(root)))
+}
+
+struct Unpacking<'a> {
+    tree: Tree,
+    maker: Maker,
+    /// Symbolic links, which are not made yet.
+    soft: Vec<Id>,
+    /// Hard links, which are not made yet.
+    hard: Vec<Id>,
+    buffer: Vec<u8>,
+    limits: UnpackLimits,
+    cancel: &'a CancellationToken,
+}
+
+impl Unpacking<'_> {
+    /// Makes the archive's files and folders, and notes its links.
+    fn read(&mut self, reader: impl Read) -> Result<(), UnpackError> {
+        let limits = self.limits;
+        let read = |error| unreadable(error, limits);
+        let mut archive = Archive::new(reader);
+        let mut extensions = Extensions::default();
+        let mut count = 0;
+        for entry in archive.entries().map_err(read)?.raw(true) {
+            let mut entry = entry.map_err(read)?;
+            if extensions.take(&mut entry, limits)? {
+                continue;
             }
-            kind @ (EntryType::Symlink | EntryType::Link) => {
-                let target = entry.link_name().map_err(read)?.unwrap_or_default().into_owned();
-                links.push(Link { path, target, hard: kind == EntryType::Link });
+            count += 1;
+            if count > limits.entries {
+                return Err(UnpackError::TooManyEntries { limit: limits.entries });
+            }
+            if entry.header().entry_type() == EntryType::XGlobalHeader {
+                continue;
+            }
+            let names = std::mem::take(&mut extensions).names_of(entry.header())?;
+            self.add(&mut entry, &names)?;
+        }
+        extensions.at_the_end()?;
+        // The checksum of the whole is behind the last entry.
+        io::copy(&mut archive.into_inner(), &mut io::sink()).map_err(read)?;
+        Ok(())
+    }
+
+    fn add(&mut self, entry: &mut Entry<'_, impl Read>, names: &Names) -> Result<(), UnpackError> {
+        let path = inside(&names.path)?;
+        let kind = match entry.header().entry_type() {
+            // Before there were folders in archives, a slash made one.
+            EntryType::Regular if names.path.ends_with(b"/") => EntryType::Directory,
+            kind => kind,
+        };
+        match kind {
+            EntryType::Directory => {
+                self.tree.add_folder(&path)?;
+                self.maker.folder(&path).map(|_| ()).map_err(|source| failed(&path, source))
+            }
+            EntryType::Regular | EntryType::Continuous => {
+                self.tree.add(&path, Kind::File)?;
+                self.write(entry, &path)
+            }
+            EntryType::Symlink | EntryType::Link => {
+                if let Some(problem) = wrong(&names.link) {
+                    return Err(UnpackError::Path { entry: path, problem });
+                }
+                let target = names.link.as_slice().into();
+                if kind == EntryType::Link {
+                    self.hard.push(self.tree.add(&path, Kind::Hard(target))?);
+                } else {
+                    self.soft.push(self.tree.add(&path, Kind::Soft(target))?);
+                }
+                Ok(())
             }
             kind => {
-                return Err(UnpackError::Kind { entry: named, kind: format!("{kind:?}") });
+                Err(UnpackError::Kind { entry: to_path(&names.path), kind: format!("{kind:?}") })
             }
         }
     }
-    let root = bundle_root(into)?;
-    // Hard links first: what they lead to is then a file, and no link.
-    links.sort_by_key(|link| !link.hard);
-    for link in &links {
-        link.make(into)?;
-    }
-    let real =
-        root.canonicalize().map_err(|source| UnpackError::Write { entry: root.clone(), source })?;
-    for link in &links {
-        let leads_inside =
-            into.join(&link.path).canonicalize().is_ok_and(|to| to.starts_with(&real));
-        if !leads_inside {
-            return Err(link.refused());
+
+    fn write(&mut self, entry: &mut Entry<'_, impl Read>, path: &Path) -> Result<(), UnpackError> {
+        // Who may run it is kept; set-user-id and who else may write are not.
+        let mode = 0o600 | (entry.header().mode().unwrap_or(0o644) & 0o755);
+        let mode = Mode::from_raw_mode(mode as RawMode);
+        let mut file: File = self.maker.file(path, mode).map_err(|source| failed(path, source))?;
+        let mut left = entry.header().entry_size().map_err(UnpackError::NoArchive)?;
+        while left > 0 {
+            // Reading and writing fail for different reasons.
+            let read = entry.read(&mut self.buffer);
+            let read = read.map_err(|error| unreadable(error, self.limits))?;
+            let Some(piece) = self.buffer.get(..read).filter(|piece| !piece.is_empty()) else {
+                return Err(malformed("it ends within a file"));
+            };
+            file.write_all(piece).map_err(|source| failed(path, source))?;
+            left = left.saturating_sub(read as u64);
         }
-    }
-    Ok(root)
-}
-
-struct Link {
-    path: PathBuf,
-    target: PathBuf,
-    hard: bool,
-}
-
-impl Link {
-    fn refused(&self) -> UnpackError {
-        UnpackError::Link { entry: self.path.clone(), target: self.target.clone() }
+        Ok(())
     }
 
-    fn make(&self, into: &Path) -> Result<(), UnpackError> {
-        let failed = |source| UnpackError::Write { entry: self.path.clone(), source };
-        let at = into.join(&self.path);
-        make_parent(into, &self.path)?;
-        if !self.hard {
-            if self.target.is_absolute() {
-                return Err(self.refused());
+    /// Makes the hard links: each leads to a file that is there.
+    fn link_hard(&mut self) -> Result<(), UnpackError> {
+        for id in std::mem::take(&mut self.hard) {
+            self.go_on()?;
+            let Kind::Hard(target) = self.tree.kind(id) else { continue };
+            let path = self.tree.path(id);
+            let refused = || UnpackError::Link { entry: path.clone(), target: to_path(target) };
+            let to = inside(target).map_err(|_| refused())?;
+            let found = self.tree.find(&to).map(|found| self.tree.kind(found));
+            if !matches!(found, Some(Kind::File)) {
+                return Err(refused());
             }
-            return symlink(&self.target, at).map_err(failed);
+            self.maker.hard_link(&path, &to).map_err(|source| failed(&path, source))?;
+            self.tree.linked(id);
         }
-        let target = inside(&self.target).map_err(|_| self.refused())?;
-        let target = into.join(target);
-        if !fs::symlink_metadata(&target).is_ok_and(|found| found.is_file()) {
-            return Err(self.refused());
-        }
-        fs::hard_link(target, at).map_err(failed)
+        Ok(())
     }
-}
 
-/// The path below the archive's root; an empty one is the root itself.
-fn inside(path: &Path) -> Result<PathBuf, UnpackError> {
-    let mut clean = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::Normal(name) => clean.push(name),
-            Component::CurDir => {}
-            Component::ParentDir | Component::RootDir | Component::Prefix(_) => {
-                return Err(UnpackError::Outside { entry: path.to_owned() });
+    /// Makes the symbolic links, when it is known that none leads out of the bundle in `root`.
+    fn link_soft(&mut self, root: Id) -> Result<(), UnpackError> {
+        let mut links = Links::new(&self.tree, root);
+        for &id in &self.soft {
+            let Kind::Soft(target) = self.tree.kind(id) else { continue };
+            if !links.stay_inside(id) {
+                let (entry, target) = (self.tree.path(id), to_path(target));
+                return Err(UnpackError::Link { entry, target });
             }
         }
-    }
-    Ok(clean)
-}
-
-fn make_folder(into: &Path, path: &Path) -> Result<(), UnpackError> {
-    let failed = |source| UnpackError::Write { entry: path.to_owned(), source };
-    fs::create_dir_all(into.join(path)).map_err(failed)
-}
-
-fn make_parent(into: &Path, path: &Path) -> Result<(), UnpackError> {
-    path.parent().map_or(Ok(()), |parent| make_folder(into, parent))
-}
-
-fn write_file(
-    entry: &mut Entry<'_, impl Read>,
-    into: &Path,
-    path: &Path,
-    limits: UnpackLimits,
-) -> Result<(), UnpackError> {
-    let failed = |source| UnpackError::Write { entry: path.to_owned(), source };
-    make_parent(into, path)?;
-    // Who may run it is kept; set-user-id and who else may write are not.
-    let mode = 0o600 | (entry.header().mode().unwrap_or(0o644) & 0o755);
-    let mut file: File = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(mode)
-        .open(into.join(path))
-        .map_err(failed)?;
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        // Reading and writing fail for different reasons.
-        let read = entry.read(&mut buffer).map_err(|error| unreadable(error, limits))?;
-        let Some(piece) = buffer.get(..read).filter(|piece| !piece.is_empty()) else {
-            return Ok(());
-        };
-        io::Write::write_all(&mut file, piece).map_err(failed)?;
-    }
-}
-
-/// The folder with the manifest: the root, else the only folder in it. Links do not count.
-fn bundle_root(into: &Path) -> Result<PathBuf, UnpackError> {
-    let has_manifest = |folder: &Path| MANIFESTS.iter().any(|name| folder.join(name).is_file());
-    if has_manifest(into) {
-        return Ok(into.to_owned());
-    }
-    let entries = fs::read_dir(into).and_then(Iterator::collect::<io::Result<Vec<_>>>);
-    let entries =
-        entries.map_err(|source| UnpackError::Write { entry: into.to_owned(), source })?;
-    match entries.as_slice() {
-        [only] if has_manifest(&only.path()) => Ok(only.path()),
-        _ => Err(UnpackError::NoBundle),
-    }
-}
-
-fn unreadable(error: io::Error, limits: UnpackLimits) -> UnpackError {
-    // The tar crate wraps what its reader says.
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
-    while let Some(error) = cause {
-        if error.is::<Full>() {
-            return UnpackError::TooLarge { limit: limits.bytes };
+        for &id in &self.soft {
+            self.go_on()?;
+            let Kind::Soft(target) = self.tree.kind(id) else { continue };
+            let path = self.tree.path(id);
+            self.maker.soft_link(&path, target).map_err(|source| failed(&path, source))?;
         }
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause = match inner {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
+        Ok(())
     }
-    UnpackError::NoArchive(error)
+
+    /// The folder with the manifest: the root, else the only folder in it. Links do not count.
+    fn root(&self) -> Result<Id, UnpackError> {
+        let has_manifest = |folder| {
+            let manifest = |name: &&str| self.tree.child(folder, name.as_ref());
+            MANIFESTS.iter().filter_map(manifest).any(|id| matches!(self.tree.kind(id), Kind::File))
+        };
+        if has_manifest(TOP) {
+            return Ok(TOP);
+        }
+        match self.tree.kind(TOP) {
+            Kind::Folder(children) if children.len() == 1 => children.values().copied().next(),
+            _ => None,
+        }
+        .filter(|only| has_manifest(*only))
+        .ok_or(UnpackError::NoBundle)
+    }
+
+    fn go_on(&self) -> Result<(), UnpackError> {
+        if self.cancel.is_cancelled() { Err(UnpackError::Cancelled) } else { Ok(()) }
+    }
 }
 
-/// The limit is reached.
-#[derive(Debug, thiserror::Error)]
-#[error("the archive is too large")]
-struct Full;
-
-/// Fails once more than `left` bytes were read.
-struct Limited<R> {
-    inner: R,
-    left: u64,
-}
-
-impl<R: Read> Read for Limited<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.inner.read(buffer)?;
-        let Some(left) = self.left.checked_sub(read as u64) else {
-            return Err(io::Error::other(Full));
-        };
-        self.left = left;
-        Ok(read)
-    }
+fn failed(path: &Path, source: io::Error) -> UnpackError {
+    UnpackError::Write { entry: path.to_owned(), source }
 }

@@ -1,7 +1,8 @@
 //! One call: opens the stream and waits for the first message.
 
-use std::future;
+use std::future::{self, Future};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
@@ -9,7 +10,7 @@ use plugin_proto::v1;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::Channel;
-use tonic::{Request, Streaming};
+use tonic::{Request, Status, Streaming};
 use tonic_prost::ProstCodec;
 use tower::BoxError;
 
@@ -19,12 +20,14 @@ use super::request::{CHUNK_BYTES, RequestMessages};
 use super::upload::{CancelOnDrop, Upload};
 use crate::error_chain::chain;
 use crate::hooks::Hooks;
+use crate::hooks::limits::{Full, Gathering};
 use crate::hooks::sound::Sound;
 
 const HOOK: &str = "ServeHTTP";
 const PATH: &str = "/mattermost.pluginapi.v1.PluginHooks/ServeHTTP";
-/// A plugin may send a reply in one message; the Python SDK allows itself 64 MiB.
-const MAX_MESSAGE_BYTES: usize = i32::MAX as usize;
+/// How long what a plugin had sent before its end may take to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 impl Hooks {
     /// Sends an HTTP request to the plugin and returns when its first message, which has the status
     /// and the headers, is here.
@@ -68,7 +71,10 @@ impl Hooks {
             return Err(ServeHttpError::Stopping);
         }
         let method = init.method.clone();
-        let channel = self.http_channel(!body.is_end_stream());
+        let has_body = !body.is_end_stream();
+        let place = self.room.request(has_body);
+        let place = place.map_err(|Full { what, most }| ServeHttpError::Busy { what, most })?;
+        let channel = self.http_channel(has_body);
         let channel =
             channel.map_err(|error| ServeHttpError::CannotOpen { reason: chain(&error) })?;
         let upload = Arc::new(Upload::default());
@@ -91,20 +97,45 @@ impl Hooks {
                 None => future::pending().await,
             }
         };
+        let gathering = self.room.stream();
+        let mut end = Box::pin(self.end());
         let (stream, message) = tokio::select! {
             biased;
             () = upload.failed.cancelled() => return Err(upload.failure()),
-            first = first_message(channel.clone(), request, &upload) => first?,
+            first = first_message(channel.clone(), gathering.clone(), request, &upload) => first?,
             error = not_opened => return Err(error),
+            status = &mut end => {
+                return Err(ServeHttpError::NoReply { status: Some(Box::new(status)) });
+            }
         };
-        let open = Open { stream, cancel, stopping: self.stopping.clone(), _connection: channel };
+        let open = Open {
+            stream,
+            cancel,
+            stopping: self.stopping.clone(),
+            end,
+            gathering,
+            _connection: channel,
+            _place: place,
+        };
         ServeHttpReply::new(&method, message, open)
+    }
+
+    /// Comes when the process is gone, and with it all that it can have sent. Somebody else may hold
+    /// the connection open, so it does not tell.
+    fn end(&self) -> impl Future<Output = Status> + Send + Sync + use<> {
+        let gone = self.gone.clone();
+        async move {
+            gone.cancelled_owned().await;
+            tokio::time::sleep(LAST_WORDS).await;
+            Status::unavailable("the plugin's process has ended")
+        }
     }
 }
 
 /// Opens the stream and waits for the plugin's first message.
 async fn first_message<B>(
     channel: Channel,
+    gathering: Gathering,
     request: Request<RequestMessages<B>>,
     upload: &Upload,
 ) -> Result<(Streaming<v1::ServeHttpResponse>, v1::ServeHttpResponse), ServeHttpError>
@@ -112,9 +143,11 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    let mut grpc = Grpc::new(Sound(channel))
-        .max_decoding_message_size(MAX_MESSAGE_BYTES)
-        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let limit = gathering.limit;
+    // What goes out are chunks, and headers of a size that the client has chosen.
+    let mut grpc = Grpc::new(Sound(channel, gathering))
+        .max_decoding_message_size(limit)
+        .max_encoding_message_size(usize::MAX);
     grpc.ready().await.map_err(|error| ServeHttpError::CannotOpen { reason: chain(&error) })?;
     let path = PathAndQuery::from_static(PATH);
     let codec = ProstCodec::<v1::ServeHttpRequest, v1::ServeHttpResponse>::default();

@@ -10,6 +10,16 @@ pub enum ServeHttpError {
     /// The plugin is being stopped or is gone: nothing was sent.
     #[error("ServeHTTP was not called: the plugin is stopping")]
     Stopping,
+    /// The plugin has as much to do as it may: nothing was sent.
+    #[error(
+        "ServeHTTP was not called: the plugin has {most} {what} open, as many as it may (HookLimits)"
+    )]
+    Busy {
+        /// `requests` or `uploads`.
+        what: &'static str,
+        /// How many it may have.
+        most: usize,
+    },
     /// The stream could not be opened.
     #[error("the ServeHTTP stream to the plugin cannot be opened: {reason}")]
     CannotOpen {
@@ -67,7 +77,9 @@ impl ServeHttpError {
     pub fn http_status(&self) -> StatusCode {
         match self {
             Self::NotImplemented => StatusCode::NOT_FOUND,
-            Self::Stopping | Self::CannotOpen { .. } => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Stopping | Self::Busy { .. } | Self::CannotOpen { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::BadStatus { .. } => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Upload { .. } => StatusCode::BAD_REQUEST,
             Self::NoReply { .. }
@@ -80,7 +92,9 @@ impl ServeHttpError {
     /// Whether it is the plugin's fault: neither the client's nor that of the moment.
     pub fn blames_plugin(&self) -> bool {
         match self {
-            Self::NotImplemented | Self::Stopping | Self::Upload { .. } => false,
+            Self::NotImplemented | Self::Stopping | Self::Busy { .. } | Self::Upload { .. } => {
+                false
+            }
             Self::CannotOpen { .. }
             | Self::NoReply { .. }
             | Self::BadStatus { .. }

@@ -1,6 +1,7 @@
 //! From messages to an HTTP reply.
 
-use std::future::poll_fn;
+use std::fmt;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,12 +12,14 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use plugin_proto::v1;
 use tokio_util::sync::CancellationToken;
-use tonic::Streaming;
 use tonic::transport::Channel;
+use tonic::{Status, Streaming};
 
 use super::rules::{ReplyPart, ReplyRules};
 use super::upload::CancelOnDrop;
 use super::{CHUNK_BYTES, ServeHttpError};
+use crate::api::framing::Share;
+use crate::hooks::limits::{Gathering, Place};
 
 /// A plugin that has completed its reply has this long to end the stream by itself.
 const LINGER: Duration = Duration::from_secs(1);
@@ -40,7 +43,8 @@ impl ServeHttpReply {
     ) -> Result<Self, ServeHttpError> {
         match ReplyRules::begin(method, first) {
             Ok((status, headers, rules)) => {
-                let mut body = ReplyBody { open: Some(open), rest: Bytes::new(), rules };
+                let mut body =
+                    ReplyBody { open: Some(open), rest: Bytes::new(), rules, last: None };
                 body.finish_if_ended();
                 Ok(Self { status, headers, body })
             }
@@ -68,16 +72,27 @@ pub struct ReplyBody {
     /// Of a part that is given away as frames.
     rest: Bytes,
     rules: ReplyRules,
+    /// What is left of a reply that has ended, among all that is under way.
+    last: Option<Share>,
 }
 
 /// A stream that is open.
-#[derive(Debug)]
 pub(super) struct Open {
     pub(super) stream: Streaming<v1::ServeHttpResponse>,
     pub(super) cancel: CancelOnDrop,
     pub(super) stopping: CancellationToken,
+    /// The plugin's process is gone: what has not come will not come.
+    pub(super) end: Pin<Box<dyn Future<Output = Status> + Send + Sync>>,
+    pub(super) gathering: Gathering,
     /// Perhaps the stream's own: it lasts as long as the stream.
     pub(super) _connection: Channel,
+    pub(super) _place: Place,
+}
+
+impl fmt::Debug for Open {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Open").field("cancel", &self.cancel).finish_non_exhaustive()
+    }
 }
 
 impl ReplyBody {
@@ -111,7 +126,12 @@ impl ReplyBody {
                 return Poll::Ready(Some(part));
             }
             let Some(open) = &mut self.open else { return Poll::Ready(None) };
-            match ready!(Pin::new(&mut open.stream).poll_next(cx)) {
+            let Poll::Ready(next) = Pin::new(&mut open.stream).poll_next(cx) else {
+                let status = Box::new(ready!(open.end.as_mut().poll(cx)));
+                self.rules.cut(ServeHttpError::Cut { status });
+                continue;
+            };
+            match next {
                 Some(Ok(message)) => self.rules.message(message),
                 // When the upload fails, the stream is reset, which is not the plugin's doing.
                 _ if open.cancel.0.has_failed() => self.rules.cut(open.cancel.0.failure()),
@@ -128,6 +148,7 @@ impl ReplyBody {
         if self.rules.is_ended()
             && let Some(open) = self.open.take()
         {
+            self.last = Some(open.gathering.hand_over());
             finish(open);
         }
     }
@@ -142,7 +163,8 @@ fn finish(open: Open) {
 }
 
 async fn linger(open: Open) {
-    let Open { mut stream, cancel: _cancel, stopping, _connection } = open;
+    let Open { mut stream, cancel: _cancel, stopping, end: _, gathering: _, _connection, _place } =
+        open;
     let ended = async {
         while let Ok(Some(message)) = stream.message().await {
             tracing::debug!(bytes = message.body_chunk.len(), "a message after a reply's end");

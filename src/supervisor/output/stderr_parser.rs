@@ -3,8 +3,8 @@
 use serde_json::{Map, Value};
 
 use super::Level;
-use super::escape::{escape_control, escaped_value};
 use super::python::{self, Header, Record};
+use crate::escape::{escape_control, escaped_value};
 
 /// A line of stderr, ready to be logged. Control characters but the tab are escaped everywhere.
 #[derive(Debug, Clone, PartialEq)]
@@ -185,8 +185,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    use super::super::escape::is_unsafe;
     use super::*;
+    use crate::escape::is_unsafe;
 
     /// The first letter of each line's level.
     fn levels(text: &str) -> String {

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use super::escape::escape_control;
+use crate::escape::escape_control;
 
 /// Keeps the last lines of a stream within a number of lines and bytes; by default 20 lines and
 /// 8 KiB. Control characters are escaped. `to_string` gives the lines with line feeds in between.

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::MockFileError;
 use super::reader::Reader;
+use crate::api::GeneratedApi;
 use crate::api::mock::MockApi;
 use crate::api::mock::mounted::Spec;
-use crate::conformance::GeneratedApi;
 
 /// The mocks of a file, from which any number of APIs can be made, each with calls of its own.
 ///

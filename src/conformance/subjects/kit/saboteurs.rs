@@ -1,8 +1,8 @@
 //! A fault for every life-cycle check: what an outside observer would see of a supervisor with this
-//! one defect. Each trips exactly one check; a test proves it.
+//! one defect. Each makes exactly one check fail; a test proves it.
 //!
 //! The checks of the RPCs have their saboteurs between handler and wire, see
-//! [`Gate::fault`](super::Gate::fault).
+//! `Gate::fault`.
 
 use fake_interpreters::report::{Report, StopReport};
 
@@ -12,7 +12,7 @@ use crate::supervisor::EventKind;
 /// One defect.
 #[derive(Debug)]
 pub struct Saboteur {
-    /// The check that it trips.
+    /// The check that fails with it.
     pub trips: &'static str,
     /// The defect in words.
     pub defect: &'static str,

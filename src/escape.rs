@@ -10,10 +10,19 @@ pub(crate) fn is_unsafe(character: char) -> bool {
 }
 
 /// The text with every unsafe character but the tab in Rust's notation: ESC as `\u{1b}`.
-pub(crate) fn escape_control(text: &str) -> String {
+pub fn escape_control(text: &str) -> String {
+    escape_but(text, &['\t'])
+}
+
+/// The same for a text of several lines, whose line feeds stay.
+pub fn escape_lines(text: &str) -> String {
+    escape_but(text, &['\t', '\n'])
+}
+
+fn escape_but(text: &str, kept: &[char]) -> String {
     let mut safe = String::with_capacity(text.len());
     for character in text.chars() {
-        if character != '\t' && is_unsafe(character) {
+        if !kept.contains(&character) && is_unsafe(character) {
             safe.extend(character.escape_default());
         } else {
             safe.push(character);
@@ -70,6 +79,7 @@ mod tests {
     fn escapes_are_kept_out() {
         assert_eq!(escape_control("\tplain ünïcode"), "\tplain ünïcode");
         assert_eq!(escape_control("\x1b[31mred\r\n"), "\\u{1b}[31mred\\r\\n");
+        assert_eq!(escape_lines("\tred\r\n\u{1b}\n"), "\tred\\r\n\\u{1b}\n");
         assert_eq!(escape_control("a\u{202e}b\u{9b}"), "a\\u{202e}b\\u{9b}");
     }
 

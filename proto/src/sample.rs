@@ -7,7 +7,7 @@
 //! with the generated types: were these to lose a field, they would not lose it on both sides.
 //!
 //! ```
-//! use fake_interpreters::sample;
+//! use plugin_proto::sample;
 //! use plugin_proto::{prost::Message, v1::GetServerVersionResponse, Method, Service};
 //!
 //! let method = Method::by_name(Service::PluginAPI, "GetServerVersion").unwrap();
@@ -16,12 +16,12 @@
 //! assert_eq!(message.version, "GetServerVersionResponse.version");
 //! ```
 
+use crate::{MessageType, Method, PACKAGE, v1};
 use bytes::{Bytes, BytesMut};
 use heck::ToSnakeCase as _;
-use plugin_proto::prost::Message as _;
-use plugin_proto::prost::encoding::{self, WireType};
-use plugin_proto::prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
-use plugin_proto::{MessageType, Method, PACKAGE, v1};
+use prost::Message as _;
+use prost::encoding::{self, WireType};
+use prost_reflect::{FieldDescriptor, Kind, MessageDescriptor};
 
 /// How often a message may stand inside itself: a `User` in a `Post` in a `PostList` is deep
 /// enough, a response inside itself is not repeated for ever.
@@ -43,7 +43,7 @@ pub fn request(method: &Method) -> Bytes {
 /// has none.
 ///
 /// ```
-/// use fake_interpreters::sample;
+/// use plugin_proto::sample;
 /// use plugin_proto::{Method, Service};
 ///
 /// let method = Method::by_name(Service::PluginAPI, "GetUser").unwrap();
@@ -68,7 +68,7 @@ pub fn app_error(method: &Method) -> v1::AppError {
 /// again and again, from X on, so that lost and swapped pieces show.
 ///
 /// ```
-/// use fake_interpreters::sample::letters;
+/// use plugin_proto::sample::letters;
 ///
 /// assert_eq!(letters(0, 5), "XYZAB");
 /// assert_eq!(letters(27, 2), "YZ");
@@ -280,8 +280,8 @@ fn delimited(number: u32, bytes: &[u8], out: &mut BytesMut) {
 mod tests {
     use std::collections::HashSet;
 
-    use plugin_proto::prost_reflect::{DynamicMessage, Value};
-    use plugin_proto::{MESSAGES, Service};
+    use crate::{MESSAGES, Service};
+    use prost_reflect::{DynamicMessage, Value};
 
     use super::*;
 
