@@ -4,6 +4,7 @@ mod args;
 mod catalogue;
 mod check;
 mod coverage;
+mod host_for_checks;
 mod out;
 mod run;
 mod serve;
@@ -67,6 +68,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Serve(arguments) => serve::serve(arguments).await,
             Command::Run(arguments) => run::run(arguments).await,
             Command::Coverage(arguments) => coverage::coverage(&arguments).await,
+            Command::HostForChecks(arguments) => host_for_checks::host(arguments).await,
             Command::Stress(arguments) => stress::stress(arguments).await,
             Command::SdkDriver(arguments) => {
                 let driven = fake_interpreters::sdk_driver::drive(&arguments.breaks).await;
