@@ -40,6 +40,7 @@ mod ctx;
 mod domains;
 mod hook_sink;
 mod ids;
+mod installed;
 mod kv;
 mod limits;
 mod outbox;

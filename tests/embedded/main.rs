@@ -8,11 +8,13 @@ use plugin_conformance::api::{AppError, PluginApi};
 use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 
 mod channels;
+mod configuration;
 mod kv;
 mod people;
 mod preferences;
 mod properties;
 mod server;
+mod small;
 mod teams;
 mod users;
 

@@ -294,7 +294,7 @@ pub(super) static CHECKS: &[Check] = &[
         .harm("a plugin is called active of which nothing is known")
         .source("failure points of the Go supervisor")
         .remedy("end the process when Implemented fails")
-        .needs(&["supervisor.start", "supervisor.implemented"]),
+        .needs(&["supervisor.no-orphan", "supervisor.start", "supervisor.implemented"]),
     required("supervisor.activate-refused", "an AppError of OnActivate fails the launch")
         .harm("a plugin that said no is used all the same")
         .source("failure points of the Go supervisor")
@@ -304,7 +304,7 @@ pub(super) static CHECKS: &[Check] = &[
         .harm("a plugin that never set itself up is used all the same")
         .source("failure points of the Go supervisor")
         .remedy("end the process when OnActivate fails")
-        .needs(&["supervisor.start", "supervisor.activate"]),
+        .needs(&["supervisor.no-orphan", "supervisor.start", "supervisor.activate"]),
     required("supervisor.failed-launch-api", "a launch that failed leaves no API server behind")
         .harm("ports pile up with each failed launch")
         .source("failure points of the Go supervisor")
