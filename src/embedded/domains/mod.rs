@@ -9,7 +9,6 @@ mod channel_notify;
 mod channel_rules;
 mod channels;
 mod configuration;
-mod configuration;
 mod custom_status;
 mod direct_channels;
 mod emoji;
@@ -56,8 +55,10 @@ pub(super) mod handlers {
     pub(in super::super) use super::channel_members::*;
     pub(in super::super) use super::channel_notify::*;
     pub(in super::super) use super::channels::*;
-    pub(in super::super) use super::configuration::*;
-    pub(in super::super) use super::configuration::*;
+    pub(in super::super) use super::configuration::{
+        get_config, get_plugin_config, get_unsanitized_config, load_plugin_configuration,
+        save_config, save_plugin_config,
+    };
     pub(in super::super) use super::direct_channels::*;
     pub(in super::super) use super::emoji::*;
     pub(in super::super) use super::groups::*;
@@ -78,14 +79,26 @@ pub(super) mod handlers {
     pub(in super::super) use super::teams::*;
     pub(in super::super) use super::users::*;
     pub(in super::super) use super::websocket::*;
-    pub(in super::super) use super::configuration::{
-        get_config, get_plugin_config, get_unsanitized_config, load_plugin_configuration,
-        save_config, save_plugin_config,
-    };
 }
 
 /// The tables of all domains.
-pub(super) const SCHEMAS: &[&str] = &[bots::SCHEMA, channel_members::SCHEMA, channels::SCHEMA, emoji::SCHEMA, kv::SCHEMA, oauth::SCHEMA, preferences::SCHEMA, properties::SCHEMA, server_facts::SCHEMA, shared_channels::SCHEMA, sidebar_categories::SCHEMA, team_members::SCHEMA, teams::SCHEMA, users::SCHEMA];
+pub(super) const SCHEMAS: &[&str] = &[
+    bots::SCHEMA,
+    channel_members::SCHEMA,
+    channels::SCHEMA,
+    configuration::SCHEMA,
+    emoji::SCHEMA,
+    kv::SCHEMA,
+    oauth::SCHEMA,
+    preferences::SCHEMA,
+    properties::SCHEMA,
+    server_facts::SCHEMA,
+    shared_channels::SCHEMA,
+    sidebar_categories::SCHEMA,
+    team_members::SCHEMA,
+    teams::SCHEMA,
+    users::SCHEMA,
+];
 
 /// What must be in every database before its first call. Runs at every start.
 pub(super) fn first_rows(connection: &Connection, source: &Source) -> rusqlite::Result<()> {

@@ -115,8 +115,5 @@ pending! {
     // misc
     open_interactive_dialog
     request_trial_license
-<<<<<<< HEAD
-=======
->>>>>>> main
     send_push_notification
 }
