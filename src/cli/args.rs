@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::host_for_checks::HostArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fake_interpreters::sdk_driver::Break;
 use plugin_conformance::api::DEFAULT_VERSION;
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Run(RunArguments),
     Coverage(CoverageArguments),
     Stress(StressArguments),
+    #[command(hide = true)]
+    HostForChecks(HostArguments),
     #[command(hide = true)]
     SdkDriver(SdkDriverArguments),
 }
@@ -95,6 +98,13 @@ pub(crate) struct ResultArguments {
     /// A line whose checks pass, or that names no check of any subject, fails the run.
     #[arg(long, value_name = "FILE")]
     pub(crate) known_failures: Option<PathBuf>,
+
+    /// Known deviations of somebody else's software: checks that may fail
+    ///
+    /// A name, `mattermost-go-2026-01` for Mattermost's Go supervisor of January 2026, or a file of the
+    /// same form as --known-failures. What passes all the same is only a suggestion.
+    #[arg(long, value_name = "NAME|FILE")]
+    pub(crate) profile: Option<String>,
 }
 
 fn filter(text: &str) -> Result<Filter, String> {

@@ -387,7 +387,7 @@ impl Teller {
 
     fn say(&self, level: Level, message: String) {
         let (plugin_id, fields) = (self.id.clone(), serde_json::Map::new());
-        (self.log)(LogRecord { plugin_id, stream: Stream::Stderr, level, message, fields });
+        (self.log)(LogRecord { plugin_id, stream: Stream::Server, level, message, fields });
     }
 }
 
