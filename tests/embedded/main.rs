@@ -7,12 +7,18 @@ use std::sync::{Arc, Mutex};
 use plugin_conformance::api::{AppError, PluginApi};
 use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 
+mod channels;
+mod commands;
 mod configuration;
 mod kv;
+mod people;
+mod plugins;
 mod preferences;
 mod properties;
 mod server;
 mod small;
+mod teams;
+mod users;
 
 /// The API of one plugin.
 type Api = Arc<dyn PluginApi>;

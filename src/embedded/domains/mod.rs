@@ -1,19 +1,45 @@
 //! One file per domain: what is checked, what is stored, what follows.
 
 mod audit;
+mod bots;
+mod bundle;
+mod channel_joins;
+mod channel_lists;
+mod channel_members;
+mod channel_notify;
+mod channel_rules;
+mod channels;
+mod commands;
 mod configuration;
+mod custom_status;
+mod direct_channels;
 mod emoji;
+mod event_json;
 mod groups;
 mod kv;
 mod logging;
 mod mail;
+mod member_roles;
 mod misc;
 mod oauth;
+mod passwords;
 mod pending;
+mod permissions;
+mod plugins;
 mod preferences;
 mod properties;
+mod role_table;
 mod server_facts;
 mod shared_channels;
+mod sidebar_categories;
+mod system_bot;
+mod system_posts;
+mod team_joins;
+mod team_members;
+mod teams;
+mod user_rules;
+mod user_view;
+mod users;
 mod websocket;
 
 use heck::ToSnakeCase as _;
@@ -26,10 +52,18 @@ use super::store::Source;
 /// [`Ctx`](super::ctx::Ctx) and the request and answers the response or an AppError.
 pub(super) mod handlers {
     pub(in super::super) use super::audit::*;
+    pub(in super::super) use super::bots::*;
+    pub(in super::super) use super::channel_joins::*;
+    pub(in super::super) use super::channel_lists::*;
+    pub(in super::super) use super::channel_members::*;
+    pub(in super::super) use super::channel_notify::*;
+    pub(in super::super) use super::channels::*;
+    pub(in super::super) use super::commands::*;
     pub(in super::super) use super::configuration::{
         get_config, get_plugin_config, get_unsanitized_config, load_plugin_configuration,
         save_config, save_plugin_config,
     };
+    pub(in super::super) use super::direct_channels::*;
     pub(in super::super) use super::emoji::*;
     pub(in super::super) use super::groups::*;
     pub(in super::super) use super::kv::*;
@@ -38,15 +72,26 @@ pub(super) mod handlers {
     pub(in super::super) use super::misc::*;
     pub(in super::super) use super::oauth::*;
     pub(in super::super) use super::pending::*;
+    pub(in super::super) use super::permissions::*;
+    pub(in super::super) use super::plugins::*;
     pub(in super::super) use super::preferences::*;
     pub(in super::super) use super::properties::*;
     pub(in super::super) use super::server_facts::*;
     pub(in super::super) use super::shared_channels::*;
+    pub(in super::super) use super::sidebar_categories::*;
+    pub(in super::super) use super::team_joins::*;
+    pub(in super::super) use super::team_members::*;
+    pub(in super::super) use super::teams::*;
+    pub(in super::super) use super::users::*;
     pub(in super::super) use super::websocket::*;
 }
 
 /// The tables of all domains.
 pub(super) const SCHEMAS: &[&str] = &[
+    bots::SCHEMA,
+    channel_members::SCHEMA,
+    channels::SCHEMA,
+    commands::SCHEMA,
     configuration::SCHEMA,
     emoji::SCHEMA,
     kv::SCHEMA,
@@ -55,6 +100,10 @@ pub(super) const SCHEMAS: &[&str] = &[
     properties::SCHEMA,
     server_facts::SCHEMA,
     shared_channels::SCHEMA,
+    sidebar_categories::SCHEMA,
+    team_members::SCHEMA,
+    teams::SCHEMA,
+    users::SCHEMA,
 ];
 
 /// What must be in every database before its first call. Runs at every start.

@@ -159,7 +159,7 @@ pub static SCENARIOS: &[Scenario] = &[
     refused(
         "garbage",
         "a first line that is no handshake",
-        "life: [{print: \"Traceback (most recent call last):\"}, hang]\n",
+        "life: [{delay: 500}, {print: \"Traceback (most recent call last):\"}, hang]\n",
         &[
             ("supervisor.handshake-garbage", is::handshake_refused),
             ("supervisor.refused-launch-api", is::failed_launch_api),
