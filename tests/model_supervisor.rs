@@ -257,7 +257,8 @@ fn a_seed_gives_the_same_decisions() {
 
 /// A good life's log, for spoiling.
 fn good() -> Vec<EventKind> {
-    let report = ExitReport { status: ExitStatus::Code(0), stragglers: 0, timed_out: false };
+    let report =
+        ExitReport { status: ExitStatus::Code(0), stragglers: 0, timed_out: false, unseen: None };
     vec![
         EventKind::ApiListening { target: "127.0.0.1:1".into() },
         EventKind::Spawned { pid: 1 },

@@ -78,7 +78,8 @@ impl Stage {
 
 fn left_in_order(ended: &Ended) {
     assert_eq!(ended.ending, Ending::Stopped);
-    let exit = ExitReport { status: ExitStatus::Code(0), stragglers: 0, timed_out: false };
+    let exit =
+        ExitReport { status: ExitStatus::Code(0), stragglers: 0, timed_out: false, unseen: None };
     assert_eq!(ended.exit, Some(exit), "stderr:\n{}", ended.stderr);
 }
 

@@ -29,7 +29,7 @@ const KIT: House = House {
         &["embedded"],
         &["api"],
         &["error_chain"],
-        &["remedy", "sync"],
+        &["escape", "remedy", "sync"],
     ],
     guarded: &[("fake_interpreters", &["main", "cli", "conformance"])],
 };
@@ -38,7 +38,7 @@ const FAKES: House = House {
     sources: "fake-interpreters/src",
     floors: &[
         &["bin"],
-        &["run"],
+        &["run", "sdk_driver"],
         &["deeds"],
         &["characters"],
         &["script"],

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::listener::Listen;
-use super::owners::{Owner, Owners, Pair};
+use super::owners::{Owner, Owners, OwnersError, Pair};
 use super::peer::Peer;
 
 /// Who may connect to an [`ApiServer`](super::ApiServer).
@@ -17,8 +17,9 @@ pub enum Callers {
     /// by the credentials of its Unix socket, or by the owner of its TCP socket (/proc/net/tcp).
     ///
     /// It cannot be known, and everybody is let in, when the server listens on an address other
-    /// than the loopback's, and over TCP on systems without /proc/net/tcp (macOS): there a
-    /// [token](super::ApiServerBuilder::token) or a Unix socket protects.
+    /// than the loopback's, and over TCP on systems that have no table of sockets at all (macOS):
+    /// there a [token](super::ApiServerBuilder::token) or a Unix socket protects. Where there is one
+    /// and it cannot be read, the server does not start.
     #[default]
     SameUser,
     /// Everybody who reaches the address. For a plugin that changes its user.
@@ -50,25 +51,32 @@ pub(super) enum Guard {
 }
 
 impl Guard {
-    pub(super) fn new(callers: Callers, listen: &Listen) -> Self {
+    /// # Errors
+    /// When who calls could be known on this system, but not by us, or not now.
+    pub(super) fn new(callers: Callers, listen: &Listen) -> Result<Self, OwnersError> {
         let ours = rustix::process::geteuid().as_raw();
-        match (callers, listen) {
+        Ok(match (callers, listen) {
             (Callers::Anyone, _) => Self::Anyone,
             (Callers::SameUser, Listen::PrivateUnix) => Self::Unix { ours },
             (Callers::SameUser, Listen::Tcp(address)) => {
                 if !address.ip().to_canonical().is_loopback() {
                     tracing::debug!(%address, "who calls the API server cannot be known there");
-                    return Self::Anyone;
+                    return Ok(Self::Anyone);
                 }
-                match Owners::open() {
-                    Ok(owners) => Self::Tcp { ours, owners: Arc::new(owners) },
-                    Err(error) => {
-                        tracing::debug!(%error, "no table of sockets: any user may call the API");
+                match Owners::open()? {
+                    Some(owners) => Self::Tcp { ours, owners: Arc::new(owners) },
+                    None => {
+                        if cfg!(target_os = "linux") {
+                            tracing::warn!(
+                                "this system has no table of sockets (/proc/net/tcp): any of its \
+                                 users may call the API"
+                            );
+                        }
                         Self::Anyone
                     }
                 }
             }
-        }
+        })
     }
 
     /// Whether the peer may stay.

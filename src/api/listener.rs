@@ -8,6 +8,7 @@ use rustix::net::Shutdown;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 
+use super::owners::OwnersError;
 use super::peer::Peer;
 use super::socket_folder::SocketFolder;
 use super::token::TokenError;
@@ -59,6 +60,20 @@ pub enum ListenError {
         folder: PathBuf,
         /// The system's answer.
         source: io::Error,
+    },
+    /// Who calls cannot be told, though this system has a way to.
+    #[error(
+        "the API server cannot tell who calls it: {source}; {}",
+        remedy(
+            source.cause(),
+            "let the server's user read /proc/net/tcp, listen on a Unix socket, or let everybody in \
+             with ApiServerBuilder::callers(Callers::Anyone)"
+        )
+    )]
+    Callers {
+        /// What is in the way.
+        #[from]
+        source: OwnersError,
     },
     /// The token that the launch asks for cannot be made.
     #[error(transparent)]

@@ -75,6 +75,7 @@ pub use generated::{DEFAULT_VERSION, GeneratedApi};
 pub use limits::{ConnectionLimits, MAX_BYTES_UNDER_WAY, MAX_MESSAGE_BYTES};
 pub use listener::{Listen, ListenError, TARGET_VARIABLE};
 pub use overlay::Overlay;
+pub use owners::OwnersError;
 pub use plugin_api::PluginApi;
 /// Carries messages as bytes; the codec of the fake interpreters' client as well.
 pub use plugin_proto::RawCodec;

@@ -55,6 +55,30 @@ type Source = Arc<dyn Fn() -> io::Result<String> + Send + Sync>;
 /// Asks for one socket; an answer of `None` may also mean that it cannot be asked for.
 type Direct = Box<dyn Fn(Pair) -> io::Result<Option<Owner>> + Send + Sync>;
 
+/// Why owners cannot be looked up.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnersError {
+    /// The table of TCP sockets is there, and cannot be opened.
+    #[error("{table}: {source}")]
+    Table {
+        /// The file.
+        table: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// There is no table, and the kernel cannot be asked for one socket (sock_diag over netlink).
+    #[error("there is no table of sockets, and the kernel does not say whose one is: {0}")]
+    Question(#[source] io::Error),
+}
+
+impl OwnersError {
+    /// The system's answer.
+    pub(super) fn cause(&self) -> &io::Error {
+        let (Self::Table { source, .. } | Self::Question(source)) = self;
+        source
+    }
+}
+
 /// Looks owners up.
 pub(super) struct Owners {
     direct: Option<Direct>,
@@ -66,10 +90,39 @@ pub(super) struct Owners {
 
 impl Owners {
     /// Opens the tables once and for all: a lookup must not fail for want of a file descriptor.
-    pub(super) fn open() -> io::Result<Self> {
-        let [first, second] = TABLES;
-        let mut files = vec![File::open(first)?];
-        files.extend(File::open(second).ok());
+    /// `None` where owners cannot be known, because the system has neither a table nor another way
+    /// to ask.
+    ///
+    /// # Errors
+    /// When it cannot be known just now, or not by us: a lack of descriptors, no permission.
+    pub(super) fn open() -> Result<Option<Self>, OwnersError> {
+        Self::of_tables(TABLES, direct())
+    }
+
+    fn of_tables(
+        tables: [&'static str; 2],
+        direct: io::Result<Option<Direct>>,
+    ) -> Result<Option<Self>, OwnersError> {
+        let mut files = Vec::new();
+        for table in tables {
+            match File::open(table) {
+                Ok(file) => files.push(file),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(source) => return Err(OwnersError::Table { table, source }),
+            }
+        }
+        let direct = match direct {
+            Ok(direct) => direct,
+            // Then it matters why.
+            Err(source) if files.is_empty() => return Err(OwnersError::Question(source)),
+            Err(error) => {
+                tracing::debug!(%error, "the kernel cannot be asked for one socket");
+                None
+            }
+        };
+        if files.is_empty() && direct.is_none() {
+            return Ok(None);
+        }
         let files = Mutex::new(files);
         let mut owners = Self::of(Arc::new(move || {
             let mut text = String::new();
@@ -79,8 +132,8 @@ impl Owners {
             }
             Ok(text)
         }));
-        owners.direct = direct();
-        Ok(owners)
+        owners.direct = direct;
+        Ok(Some(owners))
     }
 
     fn of(source: Source) -> Self {
@@ -124,20 +177,19 @@ impl Owners {
     }
 }
 
+/// `None` where the kernel does not answer such questions.
 #[cfg(target_os = "linux")]
-fn direct() -> Option<Direct> {
-    match diag::Diag::open() {
-        Ok(diag) => Some(Box::new(move |pair| diag.owner(pair))),
-        Err(error) => {
-            tracing::debug!(%error, "the kernel cannot be asked for one socket");
-            None
-        }
-    }
+fn direct() -> io::Result<Option<Direct>> {
+    let diag = diag::Diag::open()?;
+    Ok(match diag {
+        Some(diag) if diag.answers()? => Some(Box::new(move |pair| diag.owner(pair))),
+        _ => None,
+    })
 }
 
 #[cfg(not(target_os = "linux"))]
-fn direct() -> Option<Direct> {
-    None
+fn direct() -> io::Result<Option<Direct>> {
+    Ok(None)
 }
 
 /// The sockets connected to `port`. Lines that are none are passed over.
@@ -289,6 +341,26 @@ mod tests {
             assert_eq!(owners.owner(there).await.unwrap(), Some(Owner::User(1000)));
         }
         assert_eq!(reads.load(Ordering::SeqCst), 2);
+    }
+
+    /// Only where there is nothing to look at is nothing known; whatever else is in the way is an error.
+    #[test]
+    fn a_table_that_cannot_be_opened_is_not_a_missing_one() {
+        const NONE: &str = "/proc/net/no-such-table";
+        // The second is no folder: a path through it is an error that is not "not found".
+        const BROKEN: &str = "/proc/self/status/tcp";
+        let no_way = || Ok(None);
+        let refused = || Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        let can = || -> io::Result<Option<Direct>> { Ok(Some(Box::new(|_| Ok(None)))) };
+        assert!(Owners::of_tables([NONE, NONE], no_way()).unwrap().is_none());
+        assert!(Owners::of_tables([NONE, NONE], can()).unwrap().is_some());
+        assert!(Owners::of_tables(["/proc/self/status", NONE], refused()).unwrap().is_some());
+        for tables in [[BROKEN, NONE], [NONE, BROKEN], ["/proc/self/status", BROKEN]] {
+            let error = Owners::of_tables(tables, can()).err().unwrap().to_string();
+            assert!(error.starts_with(BROKEN), "{error}");
+        }
+        let error = Owners::of_tables([NONE, NONE], refused()).err().unwrap().to_string();
+        assert!(error.contains("permission denied"), "{error}");
     }
 
     #[tokio::test]

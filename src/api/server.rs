@@ -259,10 +259,10 @@ impl ApiServerBuilder {
     /// Listens and serves. When it returns, the server accepts connections.
     ///
     /// # Errors
-    /// [`ListenError`] when the address is not to be had.
+    /// [`ListenError`] when the address is not to be had, or who calls could not be told.
     pub async fn start(self) -> Result<ApiServer, ListenError> {
         let (listener, target) = Listener::bind(&self.listen).await?;
-        let guard = Guard::new(self.callers, &self.listen);
+        let guard = Guard::new(self.callers, &self.listen)?;
         let rules = Arc::new(Rules { guard, limits: self.limits });
         let (service, layers) = self.service().await;
         let service = if layers.is_empty() {

@@ -24,7 +24,7 @@
 //! 1. `catalogue/NAME.rs`: the table `CHECKS`, rows made by `Check::new(subject, level, id, title)`
 //!    with `.harm(…).source(…).remedy(…)`; taken up in `catalogue::all`. Rows that are generated are
 //!    made there once, as in `catalogue/rpcs.rs`.
-//! 2. `subjects/NAME/`: a type that implements [`Subject`](subjects::Subject). Its cases are what
+//! 2. `subjects/NAME/`: a type that implements [`Subject`]. Its cases are what
 //!    runs at the same time and is shown while it runs; `run` makes evidence and ends all that it
 //!    started when `RunContext::stop` is cancelled; `judge` is pure.
 //! 3. `cli/`: a subcommand of `check` that builds the type and hands it to the runner. Options,

@@ -27,6 +27,13 @@ pub(crate) fn unavailable(id: &str, message: &str) -> AppError {
     refused(id, 501, message)
 }
 
+/// 400: a message that the RPC cannot do without is not set. Mattermost has no answer to that; its
+/// handler crashes.
+pub(crate) fn absent(field: &str) -> AppError {
+    let message = format!("{field} is required: set it in the request.");
+    refused("api.context.invalid_body_param.app_error", 400, &message)
+}
+
 /// Any status; an empty `message` is the id, as it is for an id without a translation.
 pub(crate) fn refused(id: &str, status_code: i32, message: &str) -> AppError {
     let error = AppError::new(id, status_code);

@@ -14,7 +14,7 @@ use super::{EnvironmentError, PluginInfo, PluginState, install};
 use crate::hooks::{HealthError, Hooks};
 use crate::supervisor::{EventLog, Supervisor};
 
-/// Several plugins under one roof: a registry of plugins, each with its own [`Keeper`].
+/// Several plugins under one roof: a registry of plugins, each with its own [`Keeper`](super::Keeper).
 ///
 /// - Each plugin has a health job of its own: one that hangs delays no other's hooks or checks.
 /// - Calls that start, stop or remove one plugin take turns; those of different plugins go on in

@@ -38,7 +38,7 @@ pub use interpreter::{InterpreterError, discover};
 pub use log::{LogRecord, LogSink, Stream, tracing_sink};
 pub use manifest::{Manifest, ManifestError, PythonOptions, Server};
 pub use output::{Level, ParsedLine, StderrParser};
-pub use process::{ExitReport, ExitStatus, SpawnError};
+pub use process::{ExitReport, ExitStatus, SpawnError, Unseen};
 #[doc(hidden)]
 pub use schedule::Fault;
 pub use schedule::{Moment, Point, Schedule, SeededSchedule};

@@ -7,9 +7,14 @@ use std::sync::{Arc, Mutex};
 use plugin_conformance::api::{AppError, PluginApi};
 use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 
+mod channels;
 mod kv;
+mod people;
 mod preferences;
+mod properties;
 mod server;
+mod teams;
+mod users;
 
 /// The API of one plugin.
 type Api = Arc<dyn PluginApi>;

@@ -1,6 +1,7 @@
 //! One TCP socket, looked up by its addresses: the kernel's sock_diag over netlink.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::sync::{Mutex, PoisonError};
 
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
@@ -24,13 +25,25 @@ pub(super) struct Diag {
 }
 
 impl Diag {
-    pub(super) fn open() -> io::Result<Self> {
-        let socket = Socket::new(NETLINK_SOCK_DIAG)?;
+    /// `None` if the kernel was built without this.
+    pub(super) fn open() -> io::Result<Option<Self>> {
+        let socket = match Socket::new(NETLINK_SOCK_DIAG) {
+            Ok(socket) => socket,
+            Err(error) if is_unknown(&error) => return Ok(None),
+            Err(error) => return Err(error),
+        };
         // From then on only the kernel can send to it.
         socket.connect(&SocketAddr::new(0, 0))?;
         // The kernel answers while it takes the question: nothing is ever waited for.
         socket.set_non_blocking(true)?;
-        Ok(Self { asked: Mutex::new((socket, 0)) })
+        Ok(Some(Self { asked: Mutex::new((socket, 0)) }))
+    }
+
+    /// Whether it knows of TCP: it may be built without that.
+    pub(super) fn answers(&self) -> io::Result<bool> {
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let nobody = (Ipv4Addr::UNSPECIFIED, 0).into();
+        Ok(self.owner(Pair::new(listener.local_addr()?, nobody))?.is_some())
     }
 
     /// The owner of the socket; `None` if there is none, or if the kernel was built without this.
@@ -52,6 +65,13 @@ impl Diag {
             }
         }
     }
+}
+
+/// Whether an error says that there is no such kind of socket.
+fn is_unknown(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let unknown = [Errno::AFNOSUPPORT, Errno::PROTONOSUPPORT];
+    Errno::from_io_error(error).is_some_and(|error| unknown.contains(&error))
 }
 
 fn question(pair: Pair, number: u32) -> Vec<u8> {
@@ -123,7 +143,7 @@ mod tests {
 
     #[test]
     fn the_connecting_socket_is_found_whatever_its_family() {
-        let diag = Diag::open().unwrap();
+        let diag = Diag::open().unwrap().unwrap();
         for (listen, connect) in [
             ("127.0.0.1", "127.0.0.1"),
             ("::1", "::1"),
@@ -143,7 +163,7 @@ mod tests {
     /// Not the listener on the same port, and not a socket of UDP.
     #[test]
     fn a_socket_that_is_not_there_is_not_found() {
-        let diag = Diag::open().unwrap();
+        let diag = Diag::open().unwrap().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let datagrams = UdpSocket::bind("127.0.0.1:0").unwrap();
         let far = "127.0.0.1:9".parse().unwrap();
@@ -156,7 +176,7 @@ mod tests {
 
     #[test]
     fn an_answer_to_an_earlier_question_is_passed_over() {
-        let diag = Diag::open().unwrap();
+        let diag = Diag::open().unwrap().unwrap();
         let (_listener, _client, server) = connected("127.0.0.1", "127.0.0.1").unwrap();
         let pair = Pair::new(server.peer_addr().unwrap(), server.local_addr().unwrap());
         let nobody = Pair::new("127.0.0.1:9".parse().unwrap(), "127.0.0.1:10".parse().unwrap());

@@ -1,11 +1,35 @@
 //! One file per domain: what is checked, what is stored, what follows.
 
+mod bots;
+mod channel_joins;
+mod channel_lists;
+mod channel_members;
+mod channel_notify;
+mod channel_rules;
+mod channels;
+mod custom_status;
+mod direct_channels;
 mod emoji;
+mod event_json;
 mod kv;
 mod logging;
+mod member_roles;
+mod passwords;
 mod pending;
+mod permissions;
 mod preferences;
+mod properties;
+mod role_table;
 mod server_facts;
+mod sidebar_categories;
+mod system_bot;
+mod system_posts;
+mod team_joins;
+mod team_members;
+mod teams;
+mod user_rules;
+mod user_view;
+mod users;
 
 use heck::ToSnakeCase as _;
 use plugin_proto::{Method, Service};
@@ -16,21 +40,48 @@ use super::store::Source;
 /// The handler of each RPC: an async function of the RPC's name in snake case, which takes a
 /// [`Ctx`](super::ctx::Ctx) and the request and answers the response or an AppError.
 pub(super) mod handlers {
+    pub(in super::super) use super::bots::*;
+    pub(in super::super) use super::channel_joins::*;
+    pub(in super::super) use super::channel_lists::*;
+    pub(in super::super) use super::channel_members::*;
+    pub(in super::super) use super::channel_notify::*;
+    pub(in super::super) use super::channels::*;
+    pub(in super::super) use super::direct_channels::*;
     pub(in super::super) use super::emoji::*;
     pub(in super::super) use super::kv::*;
     pub(in super::super) use super::logging::*;
     pub(in super::super) use super::pending::*;
+    pub(in super::super) use super::permissions::*;
     pub(in super::super) use super::preferences::*;
+    pub(in super::super) use super::properties::*;
     pub(in super::super) use super::server_facts::*;
+    pub(in super::super) use super::sidebar_categories::*;
+    pub(in super::super) use super::team_joins::*;
+    pub(in super::super) use super::team_members::*;
+    pub(in super::super) use super::teams::*;
+    pub(in super::super) use super::users::*;
 }
 
 /// The tables of all domains.
-pub(super) const SCHEMAS: &[&str] =
-    &[emoji::SCHEMA, kv::SCHEMA, preferences::SCHEMA, server_facts::SCHEMA];
+pub(super) const SCHEMAS: &[&str] = &[
+    bots::SCHEMA,
+    channel_members::SCHEMA,
+    channels::SCHEMA,
+    emoji::SCHEMA,
+    kv::SCHEMA,
+    preferences::SCHEMA,
+    properties::SCHEMA,
+    server_facts::SCHEMA,
+    sidebar_categories::SCHEMA,
+    team_members::SCHEMA,
+    teams::SCHEMA,
+    users::SCHEMA,
+];
 
 /// What must be in every database before its first call. Runs at every start.
 pub(super) fn first_rows(connection: &Connection, source: &Source) -> rusqlite::Result<()> {
-    server_facts::first_rows(connection, source)
+    server_facts::first_rows(connection, source)?;
+    properties::first_rows(connection, source)
 }
 
 /// The RPCs that have a handler.

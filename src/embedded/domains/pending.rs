@@ -22,13 +22,9 @@ macro_rules! pending {
 
 pending! {
     // user
-    create_user
     delete_user
     get_users
     get_users_by_ids
-    get_user
-    get_user_by_email
-    get_user_by_username
     get_users_by_usernames
     get_users_in_team
     update_user
@@ -44,9 +40,6 @@ pending! {
     search_users
     get_profile_image
     set_profile_image
-    has_permission_to
-    has_permission_to_team
-    has_permission_to_channel
     publish_user_typing
     update_user_auth
     update_user_roles
@@ -57,52 +50,10 @@ pending! {
     create_user_access_token
     revoke_user_access_token
     // team
-    create_team
-    delete_team
-    get_teams
-    get_team
-    get_team_by_name
-    get_teams_unread_for_user
-    update_team
-    search_teams
-    get_teams_for_user
-    create_team_member
-    create_team_members
-    create_team_members_gracefully
-    delete_team_member
-    get_team_members
-    get_team_member
-    get_team_members_for_user
-    update_team_member_roles
     get_team_icon
     set_team_icon
     remove_team_icon
-    get_team_stats
     // channel
-    create_channel
-    delete_channel
-    get_public_channels_for_team
-    get_channel
-    get_channel_by_name
-    get_channel_by_name_for_team_name
-    get_channels_for_team_for_user
-    get_channel_stats
-    get_direct_channel
-    get_group_channel
-    update_channel
-    search_channels
-    add_channel_member
-    add_user_to_channel
-    get_channel_member
-    get_channel_members
-    get_channel_members_by_ids
-    get_channel_members_for_user
-    update_channel_member_roles
-    update_channel_member_notifications
-    patch_channel_members_notifications
-    delete_channel_member
-    create_channel_sidebar_category
-    get_channel_sidebar_categories
     update_channel_sidebar_categories
     // post
     create_post
@@ -155,10 +106,6 @@ pending! {
     upload_data
     get_upload_session
     // bot
-    create_bot
-    patch_bot
-    get_bot
-    get_bots
     update_bot_active
     permanent_delete_bot
     ensure_bot_user
@@ -211,30 +158,6 @@ pending! {
     sync_shared_channel
     invite_remote_to_channel
     uninvite_remote_from_channel
-    // property
-    create_property_field
-    get_property_field
-    get_property_fields
-    update_property_field
-    delete_property_field
-    search_property_fields
-    count_property_fields
-    count_property_fields_for_target
-    create_property_value
-    get_property_value
-    get_property_values
-    update_property_value
-    upsert_property_value
-    delete_property_value
-    search_property_values
-    register_property_group
-    get_property_group
-    get_property_field_by_name
-    update_property_fields
-    update_property_values
-    upsert_property_values
-    delete_property_values_for_target
-    delete_property_values_for_field
     // audit
     log_audit_rec
     log_audit_rec_with_level
@@ -245,7 +168,6 @@ pending! {
     publish_plugin_cluster_event
     register_collection_and_topic
     request_trial_license
-    roles_grant_permission
     send_mail
     send_push_notification
 }

@@ -150,6 +150,21 @@ pub enum SpawnError {
         /// How long it was waited for.
         after: Duration,
     },
+    /// The start was not begun, because other programs do not come to be started.
+    #[error(
+        "cannot start {program} in {dir}: not begun within {after:?}, because {stuck} other programs \
+         are being started and that does not come to an end; check that the disks they are on answer"
+    )]
+    Behind {
+        /// What was to be started.
+        program: PathBuf,
+        /// Its working directory.
+        dir: PathBuf,
+        /// How long it was waited for.
+        after: Duration,
+        /// How many others there are.
+        stuck: usize,
+    },
     /// Anything else.
     #[error("cannot start {program} in {dir}: {source}")]
     Other {

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use thiserror::Error;
+
 /// How the leader of a group ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ExitStatus {
@@ -44,9 +46,52 @@ pub struct ExitReport {
     /// How many descendants had left the process group and were killed one by one. Always 0 on
     /// systems other than Linux, where they cannot be found.
     pub stragglers: usize,
-    /// Something was still alive at the deadline. It has been sent SIGKILL and dies when the kernel
-    /// lets it; a background thread waits for that.
+    /// It is not certain that nothing is left. Either something was still alive at the deadline: it
+    /// has been sent SIGKILL and dies when the kernel lets it. Or it could not be looked, see
+    /// [`unseen`](Self::unseen). A background thread goes on for half a minute.
     pub timed_out: bool,
+    /// Why descendants outside the process group could not be looked for, if that is so; whatever is
+    /// left of them goes on.
+    pub unseen: Option<Unseen>,
+}
+
+/// Why it is not known whether something of a plugin is left.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Error)]
+#[non_exhaustive]
+pub enum Unseen {
+    /// The system does not list its processes.
+    #[error("there is no /proc; mount it")]
+    NoProc,
+    /// The list is that of other processes.
+    #[error(
+        "/proc belongs to another PID namespace; mount the one of this namespace \
+         (unshare --mount-proc)"
+    )]
+    ForeignProc,
+    /// Nothing is left to look with.
+    #[error(
+        "there are no file descriptors or memory left to look with; raise the limit (ulimit -n, \
+         LimitNOFILE in a systemd unit)"
+    )]
+    Want,
+    /// No thread can be started to look with.
+    #[error(
+        "there is no thread to look with; raise the limit (ulimit -u, TasksMax in a systemd unit, \
+         pids.max of the container)"
+    )]
+    NoThread,
+    /// A process whose environment is not to be had, because the kernel does not answer.
+    #[error("process {pid} does not answer when /proc/{pid}/environ is read")]
+    Hung {
+        /// Its number.
+        pid: i32,
+    },
+    /// A process that is being given another program, and has no environment until then.
+    #[error("process {pid} is starting a program, and not yet to be told from others")]
+    Starting {
+        /// Its number.
+        pid: i32,
+    },
 }
 
 impl fmt::Display for ExitReport {
@@ -58,7 +103,10 @@ impl fmt::Display for ExitReport {
             many => write!(f, ", {many} processes outside its group killed")?,
         }
         if self.timed_out {
-            f.write_str(", not all of it was dead at the deadline")?;
+            match &self.unseen {
+                None => f.write_str(", not all of it was dead at the deadline")?,
+                Some(why) => write!(f, ", descendants could not be looked for: {why}")?,
+            }
         }
         Ok(())
     }

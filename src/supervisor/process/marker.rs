@@ -5,14 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::process::{Pid, getpid};
 
-use super::start_time;
-
 /// What no other launch on this machine has. It names the supervisor's process, see [`supervisor`].
 pub(in super::super) fn marker() -> String {
     static LAUNCHES: AtomicU64 = AtomicU64::new(0);
     let launch = LAUNCHES.fetch_add(1, Ordering::Relaxed);
     let supervisor = getpid();
-    let started = start_time::started(supervisor).unwrap_or(0);
+    let started = started();
     #[expect(
         clippy::disallowed_methods,
         reason = "only to be unlike the launches of other containers; nothing is measured by it"
@@ -20,6 +18,18 @@ pub(in super::super) fn marker() -> String {
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     let nanos = clock.map_or(0, |clock| clock.as_nanos());
     format!("{supervisor}.{started}-{launch}-{nanos}")
+}
+
+/// When this process started, in the kernel's ticks since boot; 0 if that is not known.
+#[cfg(target_os = "linux")]
+fn started() -> u64 {
+    super::stat::Stat::of_self().ok().flatten().map_or(0, |stat| stat.started)
+}
+
+/// Not known here.
+#[cfg(not(target_os = "linux"))]
+fn started() -> u64 {
+    0
 }
 
 /// The process of the supervisor that made this marker, and when that process started, in the

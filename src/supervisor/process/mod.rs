@@ -23,8 +23,12 @@
 //! - The signal mask is inherited from the thread that asked for the first plugin ever.
 
 mod command;
+#[cfg(target_os = "linux")]
+mod environ;
 mod error;
 mod exit;
+#[cfg_attr(not(target_os = "linux"), path = "no_eyes.rs")]
+mod eyes;
 mod group;
 mod marker;
 mod owned_group;
@@ -37,7 +41,10 @@ mod processes;
 mod program;
 mod spawner;
 mod start_time;
+#[cfg(target_os = "linux")]
+mod stat;
 mod sweep;
+mod sweeper;
 // They look into `/proc`.
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
@@ -45,6 +52,6 @@ mod watch;
 
 pub(super) use self::command::Command;
 pub use self::error::SpawnError;
-pub use self::exit::{ExitReport, ExitStatus};
+pub use self::exit::{ExitReport, ExitStatus, Unseen};
 pub(super) use self::marker::marker;
 pub(super) use self::process::{Process, spawn};

@@ -2,22 +2,17 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::mpsc::{Receiver, channel};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use rustix::process::Pid;
 
 use super::group::Group;
-use super::start_time::started;
-use super::sweep;
+use super::start_time::Start;
+use super::sweeper;
 
-/// The longest that dropping an [`OwnedGroup`] waits for its background thread.
+/// The longest that dropping an [`OwnedGroup`] waits for what goes on in the background.
 const DROP_PATIENCE: Duration = Duration::from_millis(250);
-
-/// For how long the background thread looks for what is still alive.
-const BACKGROUND_SWEEP: Duration = Duration::from_secs(30);
 
 /// The one owner of a [`Group`]: when it goes, so does the group.
 #[derive(Debug)]
@@ -28,10 +23,9 @@ pub(super) struct OwnedGroup {
 }
 
 impl OwnedGroup {
-    /// Takes over a child that leads its own group and that nobody else reaps.
-    pub(super) fn new(child: &std::process::Child, marker: String) -> Self {
-        let pid = Pid::from_child(child);
-        let group = Group::new(pid, marker, started(pid));
+    /// Takes over a child that leads its own group. It was not started before `started`.
+    pub(super) fn new(child: &std::process::Child, marker: String, started: Start) -> Self {
+        let group = Group::new(Pid::from_child(child), marker, started);
         Self { group: Arc::new(group), abandoned: false }
     }
 
@@ -51,20 +45,19 @@ impl OwnedGroup {
         self.abandoned = true;
     }
 
-    /// Ends all of the group on a thread of its own. The other end hangs up when it is done.
+    /// Ends all of the group in the background. The other end hangs up when it is done.
     fn dispose(&self) -> Option<Receiver<()>> {
         self.group.kill();
-        let group = self.share();
-        let (done, waiting) = channel::<()>();
-        let thread = thread::Builder::new().name("plugin-reaper".to_owned());
-        match thread.spawn(move || {
-            end(&group);
-            drop(done);
-        }) {
-            Ok(_) => Some(waiting),
+        match sweeper::bury(self.share()) {
+            Ok(waiting) => Some(waiting),
             Err(error) => {
                 let pid = self.group.pid().as_raw_pid();
-                tracing::warn!(pid, %error, "no thread to wait for a killed process");
+                tracing::warn!(
+                    pid,
+                    %error,
+                    "no thread to look for what is left of a plugin: its process group is killed, \
+                     descendants that have left it are not, and nobody looks again"
+                );
                 self.group.try_reap();
                 None
             }
@@ -90,11 +83,4 @@ impl Drop for OwnedGroup {
             let _ = waiting.recv_timeout(DROP_PATIENCE);
         }
     }
-}
-
-fn end(group: &Group) {
-    sweep::sweep(group, Instant::now() + BACKGROUND_SWEEP, &AtomicUsize::new(0));
-    group.wait();
-    group.kill();
-    group.try_reap();
 }

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -12,8 +11,9 @@ use super::command::Command;
 use super::error::{SpawnError, explain};
 use super::exit::{ExitReport, ExitStatus};
 use super::owned_group::OwnedGroup;
+use super::sweep::Progress;
 use super::watch::Watch;
-use super::{spawner, sweep};
+use super::{spawner, sweeper};
 
 /// Pauses before another attempt when the program is still open for writing; 310 ms in all.
 const BUSY_PAUSES: [Duration; 5] = [
@@ -112,10 +112,10 @@ impl Process {
             tracing::warn!(pid = self.pid(), %error, "the process group could not be killed");
         }
         let dead = tokio::time::timeout_at(until.into(), self.exited()).await.is_ok();
-        let killed = Arc::new(AtomicUsize::new(0));
+        let progress = Arc::new(Progress::default());
         let clean = dead && {
             self.group.kill();
-            let sweep = sweep::run(self.group.share(), until, Arc::clone(&killed));
+            let sweep = sweeper::sweep(self.group.share(), until, Arc::clone(&progress));
             tokio::time::timeout_at(until.into(), sweep).await.unwrap_or(false)
         };
         let status = self.group.exit_status().unwrap_or(ExitStatus::Unknown);
@@ -124,6 +124,7 @@ impl Process {
         } else {
             self.group.abandon();
         }
-        ExitReport { status, stragglers: killed.load(Ordering::Acquire), timed_out: !clean }
+        let unseen = progress.unseen().filter(|_| !clean);
+        ExitReport { status, stragglers: progress.killed(), timed_out: !clean, unseen }
     }
 }

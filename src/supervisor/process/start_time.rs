@@ -1,15 +1,15 @@
 //! When a process started, which with its number names it for certain.
 
-use rustix::process::Pid;
+/// A time before a start.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub(super) struct Start(pub(super) u64);
 
-/// When a process started, in ticks since boot; `None` for one that is gone.
-#[cfg(target_os = "linux")]
-pub(super) fn started(pid: Pid) -> Option<u64> {
-    super::processes::stat(pid).ok()?.map(|stat| stat.started)
-}
-
-/// When a process started; not known here.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn started(_: Pid) -> Option<u64> {
-    None
+impl Start {
+    pub(super) fn now() -> Self {
+        #[cfg(target_os = "linux")]
+        return Self(super::stat::now());
+        #[cfg(not(target_os = "linux"))]
+        Self(0)
+    }
 }

@@ -14,6 +14,9 @@ use tokio::time::{interval, timeout};
 use super::command::LAUNCH_MARKER;
 use super::*;
 
+mod fuse;
+mod machine;
+
 /// Far more than anything here takes.
 const LONG: Duration = Duration::from_secs(20);
 
@@ -64,7 +67,7 @@ async fn until(condition: impl Fn() -> bool) {
 }
 
 fn report(status: ExitStatus) -> ExitReport {
-    ExitReport { status, stragglers: 0, timed_out: false }
+    ExitReport { status, stragglers: 0, timed_out: false, unseen: None }
 }
 
 /// Runs one test of this file in a process of its own.
@@ -496,8 +499,9 @@ async fn a_plugin_dies_with_its_supervisor_but_not_with_the_thread_that_asked() 
 
 #[test]
 fn reports_read_as_words() {
-    let text =
-        |status, stragglers, timed_out| ExitReport { status, stragglers, timed_out }.to_string();
+    let text = |status, stragglers, timed_out| {
+        ExitReport { status, stragglers, timed_out, unseen: None }.to_string()
+    };
     assert_eq!(text(ExitStatus::Code(3), 0, false), "exit status 3");
     assert_eq!(text(ExitStatus::Signal(9), 0, false), "killed by signal 9 (SIGKILL)");
     assert_eq!(text(ExitStatus::Signal(63), 0, false), "killed by signal 63");
@@ -509,6 +513,17 @@ fn reports_read_as_words() {
         text(ExitStatus::Unknown, 2, true),
         "exit status unknown, 2 processes outside its group killed, \
          not all of it was dead at the deadline"
+    );
+    let blind = ExitReport {
+        status: ExitStatus::Code(0),
+        stragglers: 0,
+        timed_out: true,
+        unseen: Some(Unseen::ForeignProc),
+    };
+    assert_eq!(
+        blind.to_string(),
+        "exit status 0, descendants could not be looked for: /proc belongs to another PID \
+         namespace; mount the one of this namespace (unshare --mount-proc)"
     );
     assert!(ExitStatus::Code(0).success() && !ExitStatus::Signal(9).success());
 }

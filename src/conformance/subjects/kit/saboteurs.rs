@@ -2,7 +2,7 @@
 //! one defect. Each makes exactly one check fail; a test proves it.
 //!
 //! The checks of the RPCs have their saboteurs between handler and wire, see
-//! [`Gate::fault`](super::Gate::fault).
+//! `Gate::fault`.
 
 use fake_interpreters::report::{Report, StopReport};
 
