@@ -40,6 +40,7 @@ mod ctx;
 mod domains;
 mod hook_sink;
 mod ids;
+mod in_flight;
 mod kv;
 mod limits;
 mod outbox;

@@ -9,6 +9,7 @@ use plugin_proto::Method;
 use super::config::Config;
 use super::ctx::Ctx;
 use super::hook_sink::{HookSink, NoPlugins};
+use super::in_flight::InFlight;
 use super::outbox::Outbox;
 use super::plugin_side::PluginSide;
 use super::store::{Source, Store, StoreError};
@@ -40,6 +41,7 @@ pub struct Embedded(Arc<Shared>);
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) outbox: Outbox,
+    pub(super) in_flight: InFlight,
     pub(super) version: String,
     config: RwLock<Config>,
     hooks: RwLock<Arc<dyn HookSink>>,
@@ -147,6 +149,7 @@ impl EmbeddedBuilder {
         Ok(Embedded(Arc::new(Shared {
             store,
             outbox: Outbox::default(),
+            in_flight: InFlight::default(),
             version: self.version,
             config: RwLock::default(),
             hooks: RwLock::new(Arc::new(NoPlugins)),

@@ -8,12 +8,16 @@ use plugin_conformance::api::{AppError, PluginApi};
 use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 
 mod channels;
+mod files;
 mod kv;
 mod people;
+mod posts;
 mod preferences;
 mod properties;
+mod reactions;
 mod server;
 mod teams;
+mod uploads;
 mod users;
 
 /// The API of one plugin.

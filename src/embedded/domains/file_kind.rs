@@ -1,7 +1,7 @@
 //! What a file's name and bytes say of it.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 use plugin_proto::v1;
 
 use super::super::limits::is_id;
@@ -69,11 +69,7 @@ pub(super) enum PictureFault {
 }
 
 /// Takes a picture's size from its bytes. `most` is how many pixels it may have.
-pub(super) fn measure(
-    it: &mut v1::FileInfo,
-    data: &[u8],
-    most: i64,
-) -> Result<(), PictureFault> {
+pub(super) fn measure(it: &mut v1::FileInfo, data: &[u8], most: i64) -> Result<(), PictureFault> {
     let header = images::header(data).ok_or(PictureFault::Unreadable)?;
     let (width, height) = (header.width, header.height);
     it.width = i32::try_from(width).unwrap_or(i32::MAX);
@@ -100,9 +96,15 @@ pub(super) fn smaller_paths(path: &str, png: bool) -> (String, String) {
 }
 
 /// Where an uploaded file is stored.
-pub(super) fn upload_path(now: i64, channel_id: &str, user_id: &str, id: &str, name: &str) -> String {
+pub(super) fn upload_path(
+    now: i64,
+    channel_id: &str,
+    user_id: &str,
+    id: &str,
+    name: &str,
+) -> String {
     let day = Timestamp::from_millisecond(now).unwrap_or(Timestamp::UNIX_EPOCH);
-    let day = day.to_zoned(TimeZone::UTC).date();
+    let day = Offset::UTC.to_datetime(day).date();
     let (year, month, date) = (day.year(), day.month(), day.day());
     format!(
         "{year:04}{month:02}{date:02}/teams/noteam/channels/{channel_id}/users/{user_id}/{id}/{name}"

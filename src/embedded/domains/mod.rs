@@ -10,23 +10,43 @@ mod channels;
 mod custom_status;
 mod direct_channels;
 mod emoji;
+mod ephemeral;
 mod event_json;
+mod file_kind;
+mod file_store;
+mod file_uploads;
+mod files;
+mod images;
 mod kv;
 mod logging;
 mod member_roles;
+mod mentions;
+mod notified;
 mod passwords;
 mod pending;
 mod permissions;
+mod post_create;
+mod post_events;
+mod post_lists;
+mod post_props;
+mod post_rules;
+mod post_update;
+mod posts;
 mod preferences;
 mod properties;
+mod reactions;
+mod restricted_dms;
 mod role_table;
 mod server_facts;
 mod sidebar_categories;
 mod system_bot;
+mod system_emoji;
 mod system_posts;
 mod team_joins;
 mod team_members;
 mod teams;
+mod threads;
+mod uploads;
 mod user_rules;
 mod user_view;
 mod users;
@@ -48,17 +68,27 @@ pub(super) mod handlers {
     pub(in super::super) use super::channels::*;
     pub(in super::super) use super::direct_channels::*;
     pub(in super::super) use super::emoji::*;
+    pub(in super::super) use super::ephemeral::*;
+    pub(in super::super) use super::file_uploads::*;
+    pub(in super::super) use super::files::*;
     pub(in super::super) use super::kv::*;
     pub(in super::super) use super::logging::*;
     pub(in super::super) use super::pending::*;
     pub(in super::super) use super::permissions::*;
+    pub(in super::super) use super::post_create::*;
+    pub(in super::super) use super::post_lists::*;
+    pub(in super::super) use super::post_update::*;
+    pub(in super::super) use super::posts::*;
     pub(in super::super) use super::preferences::*;
     pub(in super::super) use super::properties::*;
+    pub(in super::super) use super::reactions::*;
     pub(in super::super) use super::server_facts::*;
     pub(in super::super) use super::sidebar_categories::*;
     pub(in super::super) use super::team_joins::*;
     pub(in super::super) use super::team_members::*;
     pub(in super::super) use super::teams::*;
+    pub(in super::super) use super::threads::*;
+    pub(in super::super) use super::uploads::*;
     pub(in super::super) use super::users::*;
 }
 
@@ -68,13 +98,19 @@ pub(super) const SCHEMAS: &[&str] = &[
     channel_members::SCHEMA,
     channels::SCHEMA,
     emoji::SCHEMA,
+    file_store::SCHEMA,
+    files::SCHEMA,
     kv::SCHEMA,
+    posts::SCHEMA,
     preferences::SCHEMA,
     properties::SCHEMA,
+    reactions::SCHEMA,
     server_facts::SCHEMA,
     sidebar_categories::SCHEMA,
     team_members::SCHEMA,
     teams::SCHEMA,
+    threads::SCHEMA,
+    uploads::SCHEMA,
     users::SCHEMA,
 ];
 

@@ -11,6 +11,13 @@ pub(super) fn text(text: &str) -> Value {
     Value { kind: Some(Kind::StringValue(text.to_owned())) }
 }
 
+/// An object of texts; other values have no place in it.
+pub(super) fn object(object: serde_json::Value) -> Struct {
+    let serde_json::Value::Object(object) = object else { return Struct::default() };
+    let texts = object.into_iter().filter_map(|(name, it)| Some((name, text(it.as_str()?))));
+    Struct { fields: texts.collect() }
+}
+
 /// True or false.
 pub(super) fn flag(flag: bool) -> Value {
     Value { kind: Some(Kind::BoolValue(flag)) }
@@ -50,7 +57,7 @@ fn list(value: Option<&mut Value>) -> &mut [Value] {
     }
 }
 
-fn object(value: &mut Value) -> Option<&mut Struct> {
+fn fields(value: &mut Value) -> Option<&mut Struct> {
     match value.kind.as_mut() {
         Some(Kind::StructValue(object)) => Some(object),
         _ => None,
@@ -61,9 +68,9 @@ fn object(value: &mut Value) -> Option<&mut Struct> {
 pub(super) fn fill_actions(post: &mut v1::Post, mut new_id: impl FnMut() -> String, cookies: bool) {
     let Some(props) = &mut post.props else { return };
     for attachment in list(props.fields.get_mut("attachments")) {
-        let Some(attachment) = object(attachment) else { continue };
+        let Some(attachment) = fields(attachment) else { continue };
         for action in list(attachment.fields.get_mut("actions")) {
-            let Some(action) = object(action) else { continue };
+            let Some(action) = fields(action) else { continue };
             let has_id = matches!(
                 action.fields.get("id").and_then(|id| id.kind.as_ref()),
                 Some(Kind::StringValue(id)) if !id.is_empty()
@@ -84,7 +91,7 @@ pub(super) fn texts(post: &v1::Post) -> Vec<String> {
     let mut texts = vec![post.message.clone()];
     let mut attachments = attachments(post).cloned();
     for attachment in list(attachments.as_mut()) {
-        let Some(attachment) = object(attachment) else { continue };
+        let Some(attachment) = fields(attachment) else { continue };
         for name in ["pretext", "text"] {
             if let Some(Kind::StringValue(text)) =
                 attachment.fields.get(name).and_then(|value| value.kind.clone())

@@ -11,8 +11,7 @@ pub(super) fn is_restricted(
     config: &Config,
     channel: &v1::Channel,
 ) -> Result<bool, Fault> {
-    let private_talk =
-        matches!(channel.r#type(), v1::ChannelType::Direct | v1::ChannelType::Group);
+    let private_talk = matches!(channel.r#type(), v1::ChannelType::Direct | v1::ChannelType::Group);
     if !private_talk || config.text("TeamSettings", "RestrictDirectMessage") != "team" {
         return Ok(false);
     }

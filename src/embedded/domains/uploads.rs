@@ -219,8 +219,8 @@ async fn completed(ctx: &Ctx, session: v1::UploadSession) -> Result<v1::FileInfo
         bytes.ok_or_else(|| internal(READ, "Failed to read the uploaded file.").into())
     });
     let data = Bytes::from(bytes.await?);
-    let (info, data) = let_pass(ctx, &session, described(ctx, &session, &data).await?, data, &path)
-        .await?;
+    let (info, data) =
+        let_pass(ctx, &session, described(ctx, &session, &data).await?, data, &path).await?;
     let smaller = ends::smaller_of(&info, data.clone()).await;
     let saved = ctx.write("app.upload.upload_data.save.app_error", move |tx| {
         file_store::write(tx, &path, &data)?;
