@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use common::{Plugin, again, alive, children, is_again, passes_again, quick_stop, soon, until};
 use plugin_conformance::api::ApiServer;
-use plugin_conformance::hooks::{Cause, HealthError, HookError, Hooks};
+use plugin_conformance::hooks::{Cause, HealthError, HookError, HookLimits, Hooks, ServeHttpError};
 use plugin_conformance::host::TraceEvent;
 use plugin_conformance::http_front::{FindHooks, HttpFront};
 use plugin_conformance::supervisor::{EventKind, Timeouts};
@@ -129,8 +129,9 @@ impl FindHooks for Nobody {
 
 /// A server of HTTP in a process that may have few descriptors.
 async fn poor_front() {
-    poor(16);
     let front = HttpFront::builder(Arc::new(Nobody)).start().await.unwrap();
+    // From now on, when it has taken the limit for another: else it closes what is too much.
+    poor(16);
     println!("\naddress {}", front.address());
     let read = || std::io::copy(&mut std::io::stdin(), &mut std::io::sink());
     tokio::task::spawn_blocking(read).await.unwrap().unwrap();
@@ -477,4 +478,103 @@ async fn half_open_peers_of_the_api_do_not_hold_a_stop() {
     let stop = soon(server.stop(drain)).await;
     assert!(start.elapsed() < drain + Duration::from_secs(2), "{:?}", start.elapsed());
     assert_eq!((stop.stuck, server.tasks()), (0, 0));
+}
+
+/// How a plugin behind a dead connection comes to be known as lost.
+#[derive(Debug, Clone, Copy)]
+enum Loss {
+    Stopped,
+    Killed,
+    /// It lives on, and answers no ping.
+    Pinged,
+}
+
+/// HTTP under way behind a connection that says nothing any more, though nobody closes it, ends with
+/// the plugin's process, or by a ping while that lives: with and without a body, before the reply and
+/// in the middle of it.
+#[tokio::test]
+async fn http_behind_a_dead_connection_ends() {
+    for loss in [Loss::Stopped, Loss::Killed, Loss::Pinged] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let plugin = Plugin::new(
+            "far",
+            &format!(
+                "life:
+  - serve: {{hooks: [ServeHTTP], network: unix}}
+  - handshake: \"1|1|tcp|127.0.0.1:{port}|grpc\"
+  - wait
+on:
+  ServeHTTP:
+    - routes:
+        - {{path: /mute, do: [hang]}}
+        - {{path: /half, reply: {{read: first, body: half, end: hang}}}}
+"
+            ),
+        );
+        let (connected, open) = watch::channel(true);
+        let relay = async {
+            relay(listener, plugin.dir(), open).await;
+        };
+        tokio::select! {
+            () = relay => unreachable!("the listener stays"),
+            () = http_of_a_lost_plugin(&plugin, loss, connected) => {}
+        }
+    }
+}
+
+async fn http_of_a_lost_plugin(plugin: &Plugin, loss: Loss, connected: watch::Sender<bool>) {
+    let (ping_interval, ping_timeout) = match loss {
+        Loss::Pinged => (Duration::from_millis(200), Duration::from_secs(3)),
+        Loss::Stopped | Loss::Killed => (Duration::from_secs(600), Duration::from_secs(600)),
+    };
+    let limits = HookLimits { ping_interval, ping_timeout, ..Default::default() };
+    let launch = plugin.builder().timeouts(quick_stop()).hook_limits(limits);
+    let supervisor = soon(launch.launch()).await.unwrap();
+    let asked = [("/mute", ""), ("/mute", "body"), ("/half", ""), ("/half", "body")];
+    let asked = asked.map(|(path, body)| {
+        let init = plugin_proto::v1::ServeHttpRequestInit {
+            method: "POST".into(),
+            url: path.into(),
+            content_length: -1,
+            ..Default::default()
+        };
+        let hooks = supervisor.hooks().clone();
+        let (half, here) = tokio::sync::oneshot::channel();
+        let request = tokio::spawn(async move {
+            let mut body = hooks.serve_http(init, body.to_owned()).await?.body;
+            assert_eq!(body.part().await.unwrap().unwrap().chunk, "half");
+            half.send(()).unwrap();
+            body.part().await.expect("it is not whole").map(drop)
+        });
+        (path, here, request)
+    });
+    plugin
+        .report_where(|report| {
+            report.hooks.iter().filter(|hook| *hook == "ServeHTTP").count() == asked.len()
+        })
+        .await;
+    let mut under_way = Vec::new();
+    for (path, here, request) in asked {
+        if path == "/half" {
+            soon(here).await.unwrap();
+        }
+        under_way.push((path, request));
+    }
+    connected.send_replace(false);
+    match loss {
+        Loss::Stopped => drop(soon(supervisor.shutdown()).await),
+        Loss::Killed => common::signal(plugin.pids()[0], rustix::process::Signal::KILL),
+        Loss::Pinged => {}
+    }
+    for (path, request) in under_way {
+        let error = soon(request).await.unwrap().unwrap_err();
+        let expected = match path {
+            "/mute" => matches!(error, ServeHttpError::NoReply { status: Some(_) }),
+            _ => matches!(error, ServeHttpError::Cut { .. }),
+        };
+        assert!(expected, "{loss:?}: {path}: {error:?}");
+        assert_eq!(error.http_status().as_u16(), 502, "{error}");
+    }
+    soon(supervisor.shutdown()).await;
 }

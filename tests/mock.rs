@@ -753,3 +753,52 @@ fn serve_answers_with_mocks_and_tells_what_did_not_come() {
         );
     }
 }
+
+/// Whoever serves for long may keep few calls, or none: what is said in the end is the same.
+#[tokio::test]
+async fn what_is_kept_of_the_calls_does_not_change_the_verdict() {
+    let said = async |kept: Option<(usize, usize)>| {
+        let api = MockApi::new().verify_on_drop(false);
+        let api = match kept {
+            Some((calls, bytes)) => api.keep_last(calls, bytes),
+            None => api,
+        };
+        api.given(rpc("GetUser"))
+            .with(field("user_id").equals("often"))
+            .respond_with(json!({}))
+            .expect(..=2)
+            .mount();
+        api.given(rpc("GetUser"))
+            .with(field("user_id").equals("never"))
+            .respond_with(json!({}))
+            .expect(1)
+            .mount();
+        api.given(rpc("GetUser")).respond_with(json!({})).up_to(1).expect(2).mount();
+        api.given(rpc("GetTeam")).respond_with(json!({})).expect(1).mount();
+        for user_id in ["first", "often", "other", "often", "often", "another", "often"] {
+            let request = v1::GetUserRequest { user_id: user_id.into() };
+            let _ = api.plugin_api().get_user(request).await;
+        }
+        assert_eq!((api.count_of("GetUser"), api.count_of("GetTeam")), (7, 0));
+        (api.received().len(), api.verify().unwrap_err().to_string())
+    };
+    let (all, expected) = said(None).await;
+    assert_eq!(all, 7);
+    for part in ["too many: from call 5 on", "nearest:  call 1, ", "only calls of GetUser (7)"] {
+        assert!(expected.contains(part), "{part}: {expected}");
+    }
+    for (kept, left) in [((0, 0), 0), ((2, usize::MAX), 2), ((usize::MAX, 16), 2), ((9, 999), 7)] {
+        assert_eq!(said(Some(kept)).await, (left, expected.clone()), "{kept:?}");
+    }
+}
+
+/// What was kept before goes, too.
+#[tokio::test]
+async fn fewer_calls_can_be_kept_at_any_time() {
+    let api = MockApi::new();
+    for _ in 0..3 {
+        let _ = api.plugin_api().get_user(v1::GetUserRequest::default()).await;
+    }
+    let api = api.keep_last(1, usize::MAX);
+    assert_eq!((api.received().len(), api.count_of("GetUser")), (1, 3));
+}

@@ -334,3 +334,221 @@ on:
     assert_eq!(status.code(), Some(1), "{seen}");
     assert!(start.elapsed() < Duration::from_secs(9), "{:?}", start.elapsed());
 }
+
+/// The program on one processor, where that can be asked for, and with one thread for its tasks.
+fn on_one_processor() -> Command {
+    let program = assert_cmd::cargo::cargo_bin!("plugin-conformance");
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    let first = allowed.and_then(|list| list.trim().split([',', '-']).next());
+    let version = Command::new("taskset").arg("--version").stdout(Stdio::null()).status();
+    let mut command = match first.filter(|_| version.is_ok_and(|status| status.success())) {
+        Some(processor) => {
+            let mut command = Command::new("taskset");
+            command.args(["-c", processor]).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command.env("TOKIO_WORKER_THREADS", "1").env_remove("RUST_LOG");
+    command
+}
+
+/// Waits until such an event is written.
+fn happened(file: &Path, category: Category, name: &str) {
+    let deadline = Instant::now() + LIMIT;
+    let wanted = |line: &str| {
+        // The last line may not be whole yet.
+        let event: Result<TraceEvent, _> = serde_json::from_str(line);
+        event.is_ok_and(|event| event.category == category && event.name == name)
+    };
+    loop {
+        let text = fs::read_to_string(file).unwrap();
+        if text.lines().any(wanted) {
+            return;
+        }
+        assert!(Instant::now() < deadline, "{name} does not happen");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// `run | less`, and nobody turns the page: hooks, HTTP and the stop go on. What the plugin has logged
+/// is there later, if somebody reads on, but for the lines that are said to be dropped; who has no
+/// patience interrupts once more.
+#[test]
+fn a_pipe_that_nobody_reads_holds_up_nothing() {
+    let script = "\
+life:
+  - serve: {hooks: [OnConfigurationChange, MessageWillBePosted, ChannelHasBeenCreated, ServeHTTP]}
+  - handshake
+  - wait
+on:
+  OnConfigurationChange:
+    - flood: {stream: stdout, bytes: 4194304}
+    - flood: {stream: stderr, bytes: 4194304}
+  MessageWillBePosted:
+    - answer: {rejection_reason: no swearing}
+";
+    for patient in [true, false] {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = bundle(folder.path(), "floods", script);
+        let events = folder.path().join("events.jsonl");
+        let mut command = on_one_processor();
+        command.arg("run").arg(&dir).args(["--listen", "127.0.0.1:0", "--events"]).arg(&events);
+        command.env("RUST_LOG", "debug");
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let (mut typed, mut out) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        // Neither does anybody read this one.
+        let mut err = child.stderr.take().unwrap();
+        #[cfg(target_os = "linux")]
+        rustix::pipe::fcntl_setpipe_size(&err, 4096).unwrap();
+        let mut run = Run { child, stdin: None, lines: channel().1, seen: Vec::new() };
+        let mut said = Vec::new();
+        while !said.ends_with(b"/\n") {
+            let mut byte = [0];
+            out.read_exact(&mut byte).unwrap();
+            said.push(byte[0]);
+        }
+        let said = String::from_utf8(said).unwrap();
+        let url = said.split_once("active at ").unwrap().1.trim();
+
+        writeln!(typed, "OnConfigurationChange {{}}").unwrap();
+        happened(&events, Category::Hook, "OnConfigurationChange");
+        writeln!(typed, "MessageWillBePosted {{}}").unwrap();
+        happened(&events, Category::Hook, "MessageWillBePosted");
+        // When this one is asked, what came of the one before is said.
+        writeln!(typed, "ChannelHasBeenCreated {{}}").unwrap();
+        happened(&events, Category::Hook, "ChannelHasBeenCreated");
+        let reply = get(url);
+        assert!(reply.starts_with("HTTP/1.1 200"), "{reply}");
+        run.signal(Signal::INT);
+        happened(&events, Category::Life, "ended");
+        if patient {
+            let errors = std::thread::spawn(move || {
+                let mut text = String::new();
+                err.read_to_string(&mut text).map(|_| text).unwrap()
+            });
+            let mut rest = String::new();
+            out.read_to_string(&mut rest).unwrap();
+            assert!(run.child.wait().unwrap().success());
+            assert!(rest.contains(" lines of logs were dropped here: "), "{}", rest.len());
+            assert!(rest.len() < 2 << 20, "{}", rest.len());
+            let errors = errors.join().unwrap();
+            assert!(errors.len() > 4096, "there was no want: {}", errors.len());
+            let result = "MessageWillBePosted: rejected: no swearing";
+            let end = rest.split_at(rest.floor_char_boundary(rest.len() - 1000)).1;
+            assert!(rest.lines().any(|line| line.ends_with(result)), "{end}");
+        } else {
+            // It waits for a reader, until it is told not to.
+            let deadline = Instant::now() + LIMIT;
+            let status = loop {
+                run.signal(Signal::INT);
+                if let Some(status) = run.child.try_wait().unwrap() {
+                    break status;
+                }
+                assert!(Instant::now() < deadline, "it does not end");
+                std::thread::sleep(Duration::from_millis(20));
+            };
+            assert_eq!(status.code(), Some(1));
+        }
+    }
+}
+
+/// Whatever a plugin says, it begins no line of its own.
+#[test]
+fn no_text_of_a_plugin_forges_a_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = r#"
+life:
+  - serve: {hooks: [MessageWillBePosted, UserWillLogIn, ExecuteCommand, OnSAMLLogin]}
+  - handshake
+  - wait
+on:
+  MessageWillBePosted: [{answer: {rejection_reason: "no\nforged"}}]
+  UserWillLogIn: [{fail: {code: INTERNAL, message: "no\nforged"}}]
+  ExecuteCommand: [{answer_error: {id: "no\nforged", message: "no\nforged", status_code: 500}}]
+  OnSAMLLogin: [{fail: {code: INTERNAL, message: "no\nforged"}}]
+"#;
+    let says = bundle(folder.path(), "says", script);
+    let script = r#"
+life:
+  - serve: {hooks: [OnActivate]}
+  - handshake
+  - wait
+on:
+  OnActivate:
+    - log: forged
+    - answer_error: {id: "no\nforged", message: "no\nforged", status_code: 500}
+"#;
+    let refuses = bundle(folder.path(), "refuses", script);
+    let calls =
+        ["MessageWillBePosted {}", "UserWillLogIn {}", "ExecuteCommand {}", "OnSAMLLogin {}"];
+    let mut arguments = vec![says.to_str().unwrap(), "--once"];
+    for call in &calls {
+        arguments.extend(["--call", call]);
+    }
+    for (arguments, texts) in [(arguments, calls.len()), (vec![refuses.to_str().unwrap()], 1)] {
+        let (_, seen) = Run::start(&arguments).end();
+        let escaped = seen.lines().filter(|line| line.contains("no\\nforged")).count();
+        assert_eq!(escaped, texts, "{seen}");
+        let forged = |line: &str| line.trim_start_matches("stderr: ").starts_with("forged");
+        assert!(!seen.lines().any(forged), "{seen}");
+    }
+}
+
+/// A plugin changes a preference: the server stores it, and tells the plugin by its hook. What is in a
+/// data file is there in the next run.
+#[test]
+fn the_embedded_server_remembers_and_its_effects_reach_the_plugins() {
+    let folder = TempDir::new().unwrap();
+    let user = "u".repeat(26);
+    let script = format!(
+        "\
+life:
+  - serve: {{hooks: [OnConfigurationChange, PreferencesHaveChanged]}}
+  - handshake
+  - wait
+on:
+  OnConfigurationChange:
+    - call:
+        rpc: UpdatePreferencesForUser
+        request: {{user_id: {user}, preferences: [{{user_id: {user}, category: a, name: b, value: c}}]}}
+  PreferencesHaveChanged:
+    - log: the hook was called
+"
+    );
+    let dir = bundle(folder.path(), "com.example.remembers", &script);
+    let data = folder.path().join("data.db");
+    let arguments = [dir.to_str().unwrap(), "--verbose", "--data", data.to_str().unwrap()];
+    let mut run = Run::start(&arguments);
+    run.line("active at");
+    // A plugin gets hooks only when it is active.
+    run.type_line("OnConfigurationChange {}");
+    run.line("the hook was called");
+    run.signal(Signal::INT);
+    let (status, printed) = run.end();
+    assert!(status.success(), "{printed}");
+
+    let script = format!(
+        "\
+life:
+  - serve: {{hooks: [OnActivate]}}
+  - handshake
+  - wait
+on:
+  OnActivate:
+    - call: {{rpc: GetPreferenceForUser, request: {{user_id: {user}, category: a, name: b}}}}
+    - call: {{rpc: GetPreferenceForUser, request: {{user_id: {user}, category: a, name: x}}}}
+"
+    );
+    fs::write(dir.join("plugin.py"), script).unwrap();
+    let mut run = Run::start(&arguments);
+    run.line("active at");
+    run.signal(Signal::INT);
+    let (status, printed) = run.end();
+    assert!(status.success(), "{printed}");
+    let report = fake_interpreters::Report::read(&dir.join("report.json")).unwrap();
+    let errors: Vec<_> = report.calls.iter().map(|call| call.error_id.as_deref()).collect();
+    assert_eq!(errors, [None, Some("app.preference.get.app_error")], "{:?}", report.calls);
+}

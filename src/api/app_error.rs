@@ -5,6 +5,8 @@ use std::fmt;
 use plugin_proto::{Method, v1};
 use prost_types::Struct;
 
+use crate::escape::escape_control;
+
 /// A failure of the Mattermost server, as it crosses the boundary: field for field the message
 /// `AppError` of the contract.
 ///
@@ -71,9 +73,10 @@ impl AppError {
     }
 }
 
+/// One line: control characters are escaped.
 impl fmt::Display for AppError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.id, self.message)
+        write!(f, "{}: {}", escape_control(&self.id), escape_control(&self.message))
     }
 }
 

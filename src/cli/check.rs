@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use plugin_conformance::api::mock::MockFile;
+use plugin_conformance::conformance::catalogue;
+use plugin_conformance::conformance::runner::profile;
 use plugin_conformance::conformance::subjects::kit::Kit;
 use plugin_conformance::conformance::subjects::plugin::PluginBundle;
 use plugin_conformance::conformance::subjects::sdk::{DriverOptions, Sdk};
@@ -72,6 +74,9 @@ pub(super) async fn judge_bundles(arguments: JudgeArguments) -> Result<ExitCode,
     judge(&subject, &results).await
 }
 
+/// As many checks of one rule are shown at the end.
+const MOST_SHOWN: usize = 5;
+
 /// Judges a subject as the arguments say, and reports the result.
 async fn judge<S: Subject>(subject: &S, results: &ResultArguments) -> Result<ExitCode, Failure> {
     let start = Instant::now();
@@ -92,6 +97,8 @@ async fn judge<S: Subject>(subject: &S, results: &ResultArguments) -> Result<Exi
 fn prepare<S: Subject>(subject: &S, results: &ResultArguments) -> Result<Runner, Failure> {
     writable(results.json.as_deref())?;
     let known = results.known_failures.as_deref().map(KnownFailures::load).transpose()?;
+    let profile = results.profile.as_deref().map(profile).transpose();
+    let profile = profile.map_err(|error| format!("--profile: {error}"))?;
     let filter = results.filter.clone().unwrap_or_default();
     filter.fits(subject.kind()).map_err(|error| format!("--filter: {error}"))?;
     Ok(Runner {
@@ -101,6 +108,7 @@ fn prepare<S: Subject>(subject: &S, results: &ResultArguments) -> Result<Runner,
         seed: results.seed,
         strict: results.strict,
         known: known.map(Arc::new),
+        profile: profile.map(Arc::new),
         events: progress(),
         ..Runner::default()
     })
@@ -165,6 +173,47 @@ fn tell(check: &Finding) {
     }
 }
 
+/// Everything that is broken once more, by rule: what was expected beside what there is, and what to
+/// do. Many checks of one rule, such as those of all RPCs, stand together.
+fn broken(report: &RunReport) {
+    let mut rules = BTreeMap::<String, Vec<&Finding>>::new();
+    for check in report.checks.iter().filter(|check| check.status == Status::Failed) {
+        rules.entry(sweep(&check.id).unwrap_or_else(|| check.id.clone())).or_default().push(check);
+    }
+    // A run with one failure has just told of it.
+    if rules.values().map(Vec::len).sum::<usize>() < 2 {
+        return;
+    }
+    out::say("\nBroken rules:");
+    for (rule, checks) in rules {
+        let Some(first) = checks.first() else { continue };
+        out::say(&format!("\n{} {rule} ({}): {}", word(first), first.level, first.title));
+        for check in checks.iter().take(MOST_SHOWN) {
+            let name = if checks.len() > 1 { format!("{}: ", check.id) } else { String::new() };
+            match (&check.expected, &check.actual) {
+                (Some(expected), Some(actual)) => {
+                    let field = check.field.as_deref().unwrap_or("the value");
+                    out::say(&format!("  {name}{field}"));
+                    out::say(&format!("    expected  {expected}"));
+                    out::say(&format!("    actual    {actual}"));
+                    let same = expected.bytes().zip(actual.bytes()).take_while(|(a, b)| a == b);
+                    let same = same.count();
+                    if same > 0 && expected.is_ascii() && actual.is_ascii() {
+                        out::say(&format!("              {}^ differs from here", " ".repeat(same)));
+                    }
+                }
+                _ => check.detail.lines().for_each(|line| out::say(&format!("  {name}{line}"))),
+            }
+        }
+        if let Some(more) = checks.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
+            out::say(&format!("  and {more} more of this rule"));
+        }
+        if let Ok(known) = catalogue::find(&first.id) {
+            out::say(&format!("  remedy: {}", known.remedy));
+        }
+    }
+}
+
 fn finish(
     report: RunReport,
     results: &ResultArguments,
@@ -174,11 +223,15 @@ fn finish(
     if results.known_failures.is_some() {
         report.checks.last().into_iter().for_each(tell);
     }
+    broken(&report);
+    for suggestion in &report.suggestions {
+        out::say(&format!("suggestion: {suggestion}"));
+    }
     let counted = [
         (true, summary.passed, "passed"),
         (true, summary.failed, "failed"),
         (summary.advised > 0, summary.advised, "recommended"),
-        (results.known_failures.is_some(), summary.known, "known"),
+        (results.known_failures.is_some() || results.profile.is_some(), summary.known, "known"),
         (summary.not_observable > 0, summary.not_observable, "not observable"),
         (true, summary.skipped, "skipped"),
     ];

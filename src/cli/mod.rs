@@ -4,6 +4,8 @@ mod args;
 mod catalogue;
 mod check;
 mod coverage;
+mod host_for_checks;
+mod interrupts;
 mod out;
 mod run;
 mod serve;
@@ -19,6 +21,7 @@ use plugin_conformance::conformance::subjects::supervisor::{SCENARIOS, Scenario}
 use plugin_conformance::conformance::{Bundle, Interpreter};
 
 use args::{Arguments, BundleArguments, CheckWhat, Command};
+use interrupts::Interrupts;
 
 /// The command could not be carried out.
 const UNUSABLE: u8 = 2;
@@ -41,19 +44,19 @@ pub(crate) fn main() -> ExitCode {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     tracing_subscriber::fmt()
         .with_env_filter(filter.unwrap_or_else(|_| "off".into()))
-        .with_writer(std::io::stderr)
+        .with_writer(|| out::Events)
         .init();
     let runtime = match room().and_then(|()| tokio::runtime::Runtime::new()) {
         Ok(runtime) => runtime,
         Err(error) => {
-            return fail(&format!(
+            return out::finish(fail(&format!(
                 "cannot start: {error}; this needs {LEAST_FILES} open files and about 16 for each \
                  plugin: raise the limit (ulimit -n)"
-            ));
+            )));
         }
     };
-    let done = runtime.block_on(async {
-        match arguments.command {
+    let status = runtime.block_on(async {
+        let done = match arguments.command {
             Command::Check(check) => match check.what {
                 Some(CheckWhat::Plugin(plugin)) => check::plugin(plugin).await,
                 Some(CheckWhat::Sdk(sdk)) => check::sdk(sdk).await,
@@ -67,14 +70,35 @@ pub(crate) fn main() -> ExitCode {
             Command::Serve(arguments) => serve::serve(arguments).await,
             Command::Run(arguments) => run::run(arguments).await,
             Command::Coverage(arguments) => coverage::coverage(&arguments).await,
+            Command::HostForChecks(arguments) => host_for_checks::host(arguments).await,
             Command::Stress(arguments) => stress::stress(arguments).await,
             Command::SdkDriver(arguments) => {
                 let driven = fake_interpreters::sdk_driver::drive(&arguments.breaks).await;
                 driven.map(|()| ExitCode::SUCCESS).map_err(Into::into)
             }
-        }
+        };
+        printed(done.unwrap_or_else(|error| fail(&*error))).await
     });
-    out::finish(done.unwrap_or_else(|error| fail(&*error)))
+    out::finish(status)
+}
+
+/// The status, once all that was said is written. That is up to who reads it, but for a signal.
+async fn printed(status: ExitCode) -> ExitCode {
+    let interrupted = async {
+        match Interrupts::new() {
+            Ok(mut interrupts) => interrupts.next().await,
+            // Then a signal ends the program by itself, unless somebody has heard it before.
+            Err(_) => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        () = out::flushed() => status,
+        () = interrupted => {
+            out::give_up();
+            ExitCode::FAILURE
+        }
+    }
 }
 
 /// Whether the program may open a few files at all. The runtime panics where it may not.

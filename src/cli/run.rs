@@ -10,13 +10,14 @@ use futures::FutureExt as _;
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use plugin_conformance::api::mock::MockFile;
 use plugin_conformance::host::{Answers, HookLine, Host, Trace, Watch};
-use plugin_conformance::supervisor::{Level, LogRecord, LogSink};
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use plugin_conformance::supervisor::{Level, LogRecord, LogSink, Stream};
 use tokio::sync::mpsc;
 
 use super::Failure;
 use super::args::RunArguments;
-use super::out::{complain, say};
+use super::interrupts::Interrupts;
+use super::out::{self, complain, say};
+use super::serve::embedded;
 
 const HELP: &str = "  HOOK {JSON}        fire a hook at every plugin that implements it
   ID: HOOK {JSON}    fire it at one plugin
@@ -26,13 +27,29 @@ const HELP: &str = "  HOOK {JSON}        fire a hook at every plugin that implem
   quit               stop, as Ctrl-C does";
 
 pub(super) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
+    // Before anything is started: whoever sees it may send the signal at once.
+    let mut interrupts = Interrupts::new()?;
+    let status = host(arguments, &mut interrupts).await?;
+    tokio::select! {
+        biased;
+        () = out::flushed() => Ok(status),
+        // Nobody reads: the plugins have stopped, and their last words are lost.
+        () = interrupts.next() => {
+            out::give_up();
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+async fn host(arguments: RunArguments, interrupts: &mut Interrupts) -> Result<ExitCode, Failure> {
     let trace = Trace::to_files(arguments.events.as_deref(), arguments.trace.as_deref())?;
     let answers = match &arguments.mocks {
         Some(file) => Answers::Mocks(MockFile::load(file)?),
-        None => Answers::Generated,
+        None => match embedded(&arguments.embedded, &arguments.version)? {
+            Some(server) => Answers::Embedded(server),
+            None => Answers::Generated,
+        },
     };
-    // Before anything is started: whoever sees it may send the signal at once.
-    let mut interrupts = Interrupts::new()?;
     let starting = Host::builder(&arguments.dirs)
         .answers(answers)
         .server_version(&arguments.version)
@@ -71,7 +88,7 @@ pub(super) async fn run(arguments: RunArguments) -> Result<ExitCode, Failure> {
     }
     if !arguments.once {
         let watch = arguments.watch.then(|| Watch::new(host.bundles())).transpose()?;
-        serve(&host, watch, &mut interrupts).await;
+        serve(&host, watch, interrupts).await;
         // A plugin that could not be started, or a call that failed, was reported when it happened.
         failed = false;
     }
@@ -95,7 +112,11 @@ async fn serve(host: &Host, mut watch: Option<Watch>, interrupts: &mut Interrupt
         };
         let line = async {
             match &mut lines {
-                Some(lines) => lines.recv().await,
+                Some(lines) => {
+                    // What nobody reads is not asked for.
+                    out::room().await;
+                    lines.recv().await
+                }
                 None => std::future::pending().await,
             }
         };
@@ -194,7 +215,7 @@ async fn fire(host: &Host, line: &HookLine) -> bool {
 }
 
 /// Stops in order; a second signal stops at once.
-async fn end(host: Host, mut interrupts: Interrupts, failed: bool) -> Result<ExitCode, Failure> {
+async fn end(host: Host, interrupts: &mut Interrupts, failed: bool) -> Result<ExitCode, Failure> {
     if io::stdout().is_terminal() {
         say("stopping; Ctrl-C stops at once");
     }
@@ -203,6 +224,8 @@ async fn end(host: Host, mut interrupts: Interrupts, failed: bool) -> Result<Exi
         () = interrupts.next() => {
             complain("stopped at once; what the plugins had under way is lost");
             host.kill().await;
+            out::flushed_in_haste().await;
+            out::give_up();
             return Ok(ExitCode::FAILURE);
         }
     };
@@ -210,28 +233,6 @@ async fn end(host: Host, mut interrupts: Interrupts, failed: bool) -> Result<Exi
         complain(&error.to_string());
     }
     Ok(if failed || stopped.is_err() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// SIGINT and SIGTERM.
-struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Interrupts {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
 }
 
 /// The lines of standard input. The thread that reads them cannot be stopped, and ends with the
@@ -266,7 +267,11 @@ fn printer(verbose: bool) -> LogSink {
                 true => String::new(),
                 false => format!(" {}", serde_json::Value::from(fields)),
             };
-            say(&format!("{}  {level:<5} {}{fields}", record.plugin_id, record.message));
+            let line = format!("{}  {level:<5} {}{fields}", record.plugin_id, record.message);
+            match record.stream {
+                Stream::Stdout | Stream::Stderr => out::log(&line),
+                Stream::Server => say(&line),
+            }
         }
     })
 }

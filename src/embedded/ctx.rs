@@ -8,9 +8,11 @@ use serde_json::{Map, Value};
 use super::config::Config;
 use super::hook_sink::{HookSink, Notice};
 use super::in_flight::InFlight;
+use super::installed::Installed;
 use super::outbox::{Outbox, Sent, WebSocketEvent};
+use super::plugin_commands::PluginCommands;
 use super::server::Shared;
-use super::store::{Failing, Fault, Tx, WriteTx};
+use super::store::{Failing, Fault, Source, Tx, WriteTx};
 use crate::api::AppError;
 
 /// One call's view of the server: its database, its effects, and who calls. Cheap to clone.
@@ -63,6 +65,31 @@ impl Ctx {
     /// The server's configuration as it is now.
     pub(crate) fn config(&self) -> Config {
         self.shared.config()
+    }
+
+    /// Replaces it; only within [`saving`](Self::saving).
+    pub(crate) fn set_config(&self, config: Config) {
+        self.shared.set_config(config);
+    }
+
+    /// Whoever has this may replace the configuration. No plugin is asked meanwhile.
+    pub(crate) async fn saving(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.shared.saving.lock().await
+    }
+
+    /// Times and ids.
+    pub(crate) fn source(&self) -> &Source {
+        self.shared.store.source()
+    }
+
+    /// The plugins that the server knows of.
+    pub(crate) fn installed(&self) -> &Installed {
+        &self.shared.installed
+    }
+
+    /// The slash commands that plugins have registered.
+    pub(crate) fn commands(&self) -> &PluginCommands {
+        &self.shared.commands
     }
 
     /// What the server says its version is.

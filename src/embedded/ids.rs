@@ -55,6 +55,16 @@ fn encoded(bits: u128) -> String {
     (0..ID_LENGTH).map(group).collect()
 }
 
+/// The first 26 characters of these bytes in base 32; 17 bytes are enough.
+pub(crate) fn id_of_bytes(bytes: &[u8]) -> String {
+    let bit = |at: usize| {
+        let byte = bytes.get(at / 8).copied().unwrap_or_default();
+        usize::from(byte >> (7 - at % 8) & 1)
+    };
+    let group = |at: usize| (0..5).fold(0, |value, shift| value << 1 | bit(5 * at + shift));
+    (0..ID_LENGTH).map(|at| char::from(ALPHABET[group(at)])).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -68,6 +78,16 @@ mod tests {
         // The highest bits come first.
         assert_eq!(encoded(1 << 123), format!("b{}", "y".repeat(25)));
         assert_eq!(encoded(1), format!("{}r", "y".repeat(25)));
+    }
+
+    #[test]
+    fn bytes_are_said_like_a_uuid() {
+        let bits = 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef_u128;
+        assert_eq!(id_of_bytes(&bits.to_be_bytes()), encoded(bits));
+        // 26 characters hold two bits more than a UUID has.
+        let longer = [bits.to_be_bytes().as_slice(), &[0xc0]].concat();
+        assert_eq!(id_of_bytes(&longer)[..25], encoded(bits)[..25]);
+        assert_ne!(id_of_bytes(&longer), encoded(bits));
     }
 
     #[test]

@@ -34,6 +34,12 @@ pub(crate) fn absent(field: &str) -> AppError {
     refused("api.context.invalid_body_param.app_error", 400, &message)
 }
 
+/// A failure that Mattermost has no id for: an ordinary Go error, which the plugin sees as
+/// `INTERNAL` with this text.
+pub(crate) fn plain(text: &str) -> AppError {
+    AppError::new("", 500).message(format!("internal error: {text}"))
+}
+
 /// Any status; an empty `message` is the id, as it is for an id without a translation.
 pub(crate) fn refused(id: &str, status_code: i32, message: &str) -> AppError {
     let error = AppError::new(id, status_code);

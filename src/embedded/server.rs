@@ -10,7 +10,9 @@ use super::config::Config;
 use super::ctx::Ctx;
 use super::hook_sink::{HookSink, NoPlugins};
 use super::in_flight::InFlight;
+use super::installed::{Installed, Plugin};
 use super::outbox::Outbox;
+use super::plugin_commands::PluginCommands;
 use super::plugin_side::PluginSide;
 use super::store::{Source, Store, StoreError};
 use super::{Clock, Ids, domains};
@@ -43,6 +45,10 @@ pub(super) struct Shared {
     pub(super) outbox: Outbox,
     pub(super) in_flight: InFlight,
     pub(super) version: String,
+    pub(super) installed: Installed,
+    pub(super) commands: PluginCommands,
+    /// Held by whoever replaces the configuration.
+    pub(super) saving: tokio::sync::Mutex<()>,
     config: RwLock<Config>,
     hooks: RwLock<Arc<dyn HookSink>>,
 }
@@ -56,7 +62,14 @@ impl Embedded {
     /// What this server answers to one plugin. May be called for a plugin again and again, as after
     /// its restart: whatever the plugin stored is there.
     pub fn api_of(&self, plugin_id: &str) -> Arc<dyn PluginApi> {
+        self.0.installed.serve(plugin_id);
         Arc::new(PluginSide(Ctx::new(Arc::clone(&self.0), plugin_id.into())))
+    }
+
+    /// Tells the server what a plugin's manifest says (the JSON of `plugin.json`): names, and the
+    /// settings with their defaults and secrets. The plugin counts as installed from now on.
+    pub fn install(&self, manifest: &serde_json::Value) {
+        self.0.installed.put(Plugin::of(manifest));
     }
 
     /// Whom the server asks and tells from now on when something happens.
@@ -145,13 +158,16 @@ impl EmbeddedBuilder {
     /// # Errors
     /// The database cannot be opened, is in use, or is not one of ours; see [`StoreError`].
     pub fn start(self) -> Result<Embedded, StoreError> {
-        let store = Store::open(self.file, self.source)?;
+        let (store, config) = Store::open_with(self.file, self.source, domains::stored_config)?;
         Ok(Embedded(Arc::new(Shared {
             store,
             outbox: Outbox::default(),
             in_flight: InFlight::default(),
             version: self.version,
-            config: RwLock::default(),
+            installed: Installed::default(),
+            commands: PluginCommands::default(),
+            saving: tokio::sync::Mutex::default(),
+            config: RwLock::new(config),
             hooks: RwLock::new(Arc::new(NoPlugins)),
         })))
     }

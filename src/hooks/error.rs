@@ -6,8 +6,16 @@ use heck::ToSnakeCase as _;
 use tonic::Status;
 
 use crate::api::AppError;
+use crate::escape::escape_control;
+
+/// A plugin's status, in one line whatever its message is.
+pub(super) fn said(status: &Status) -> String {
+    format!("{} ({:?})", escape_control(status.message()), status.code())
+}
 
 /// Why a hook gave no answer, or a refusal.
+///
+/// As a text it is one line, in which the plugin's own words have no control characters.
 ///
 /// What the server does then is the hook's affair, and stands in the decision of its
 /// [`HookOutcome`](super::HookOutcome): this is the reason to log and to show.
@@ -35,7 +43,7 @@ pub enum HookError {
         hook: &'static str,
     },
     /// The connection broke while the call was under way: most often, the plugin died.
-    #[error("the connection to the plugin broke during {hook}: {reason}")]
+    #[error("the connection to the plugin broke during {hook}: {}", escape_control(reason))]
     Disconnected {
         /// The hook.
         hook: &'static str,
@@ -43,7 +51,7 @@ pub enum HookError {
         reason: String,
     },
     /// The plugin failed the call.
-    #[error("gRPC {hook} call failed: {} ({:?})", status.message(), status.code())]
+    #[error("gRPC {hook} call failed: {}", said(status))]
     Status {
         /// The hook.
         hook: &'static str,
@@ -51,7 +59,7 @@ pub enum HookError {
         status: Box<Status>,
     },
     /// The plugin's answer is no such message.
-    #[error("the answer to {hook} cannot be decoded: {reason}")]
+    #[error("the answer to {hook} cannot be decoded: {}", escape_control(reason))]
     Malformed {
         /// The hook.
         hook: &'static str,
@@ -108,15 +116,50 @@ pub enum HealthError {
         after: Duration,
     },
     /// The connection or the service failed.
-    #[error("plugin RPC connection is not responding: {} ({:?}); a plugin must serve grpc.health.v1.Health for the service \"plugin\"", status.message(), status.code())]
+    #[error(
+        "plugin RPC connection is not responding: {}; a plugin must serve grpc.health.v1.Health for the service \"plugin\"",
+        said(status)
+    )]
     Status {
         /// gRPC's answer.
         status: Box<Status>,
     },
     /// The plugin answered that it does not serve.
-    #[error("the plugin says of itself that it is {status}")]
+    #[error("the plugin says of itself that it is {}", escape_control(status))]
     NotServing {
         /// `NOT_SERVING`, `UNKNOWN`, …
         status: String,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::ServeHttpError;
+    use super::*;
+
+    #[test]
+    fn no_error_is_more_than_a_line() {
+        let words = || "\u{1b}[2J\nforged".to_owned();
+        let status = || Box::new(Status::internal(words()));
+        let hook = "OnActivate";
+        let error = Box::new(AppError::new(words(), 400).message(words()));
+        let errors: [&dyn std::error::Error; 11] = [
+            &HookError::Disconnected { hook, reason: words() },
+            &HookError::Status { hook, status: status() },
+            &HookError::Malformed { hook, reason: words() },
+            &HookError::Refused { hook, error },
+            &HealthError::Status { status: status() },
+            &HealthError::NotServing { status: words() },
+            &ServeHttpError::CannotOpen { reason: words() },
+            &ServeHttpError::NoReply { status: Some(status()) },
+            &ServeHttpError::Cut { status: status() },
+            &ServeHttpError::Upload { reason: words() },
+            &AppError::new("id", 400).message(words()),
+        ];
+        for error in errors {
+            let text = error.to_string();
+            assert!(text.contains("\\u{1b}[2J\\nforged"), "{text}");
+            assert!(!text.chars().any(char::is_control), "{text}");
+        }
+    }
 }

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::{Cause, Filtered, HookError, HookOutcome, Hooks, UploadChange};
 use crate::api::{json, shown};
+use crate::escape::escape_control;
 
 /// What came of a hook, in words.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,9 +54,9 @@ impl fmt::Display for HookVerdict {
             Self::Unchanged => f.write_str("unchanged"),
             Self::Replaced => f.write_str("replaced"),
             Self::Answered => f.write_str("answered"),
-            Self::Rejected(reason) => write!(f, "rejected: {reason}"),
+            Self::Rejected(reason) => write!(f, "rejected: {}", escape_control(reason)),
             Self::Dismissed => f.write_str("dismissed"),
-            Self::Error(error) => write!(f, "error: {error}"),
+            Self::Error(error) => write!(f, "error: {}", escape_control(error)),
         }
     }
 }
@@ -72,7 +73,7 @@ impl fmt::Display for Fired {
             (verdict, _) => write!(f, "{verdict}")?,
         }
         if let Some(value) = &self.value {
-            write!(f, " {value}")?;
+            write!(f, " {}", escape_control(&value.to_string()))?;
         }
         match &self.cause {
             Cause::Answered

@@ -120,6 +120,7 @@ impl Host {
         let answering = Answering::new(&builder.answers, &builder.server_version);
         let followers = Followers::default();
         let environment = environment(&builder, &answering, &followers)?;
+        answering.reach(&environment);
         for dir in HostBuilder::bundle_paths(builder.bundles.iter().map(PathBuf::as_path)) {
             environment.add(&dir).await?;
         }
@@ -386,7 +387,7 @@ impl Teller {
 
     fn say(&self, level: Level, message: String) {
         let (plugin_id, fields) = (self.id.clone(), serde_json::Map::new());
-        (self.log)(LogRecord { plugin_id, stream: Stream::Stderr, level, message, fields });
+        (self.log)(LogRecord { plugin_id, stream: Stream::Server, level, message, fields });
     }
 }
 

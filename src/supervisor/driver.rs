@@ -66,6 +66,8 @@ pub(super) struct Driver {
     /// An API server that was started, until the machine hears of it: a stop that comes first must
     /// find it, for dropped it would only go in the background.
     started: Arc<Mutex<Option<ApiServer>>>,
+    /// Where an API server will listen that is late on purpose.
+    late_target: Option<String>,
     /// What the plugin must say to it.
     api_token: Option<ApiToken>,
     process: Option<Process>,
@@ -113,6 +115,7 @@ impl Driver {
             ready: Some(ready),
             api: None,
             started: Arc::default(),
+            late_target: None,
             api_token: None,
             process: None,
             pumps: None,
@@ -238,6 +241,9 @@ impl Driver {
     }
 
     fn start_api(&self) -> BoxFuture<'static, Outcome> {
+        if self.pace.has(Fault::ApiLate) {
+            return self.start_api_late();
+        }
         let (builder, token) = (self.config.api_builder(), self.config.launch_token());
         let started = Arc::clone(&self.started);
         async move {
@@ -269,13 +275,40 @@ impl Driver {
         .boxed()
     }
 
+    /// Chooses a port, and listens there some time later: for tests of the tests.
+    fn start_api_late(&self) -> BoxFuture<'static, Outcome> {
+        let (builder, started) = (self.config.api_builder(), Arc::clone(&self.started));
+        async move {
+            let chosen = std::net::TcpListener::bind(("127.0.0.1", 0));
+            let address = chosen.and_then(|listener| listener.local_addr());
+            let (Some(builder), Ok(address)) = (builder, address) else {
+                return failed(LaunchFailure::NoPhase(Phase::StartingApi));
+            };
+            tokio::spawn(async move {
+                tokio::time::sleep(Duration::from_millis(300)).await;
+                if let Ok(api) = builder.listen(crate::api::Listen::Tcp(address)).start().await {
+                    started.lock().unwrap_or_else(PoisonError::into_inner).replace(api);
+                }
+            });
+            outcome(Event::ApiListening, move |driver| {
+                driver.late_target = Some(address.to_string());
+            })
+        }
+        .boxed()
+    }
+
     fn take_started(&self) -> Option<ApiServer> {
         self.started.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     fn spawn(&self) -> BoxFuture<'static, Outcome> {
         let target = self.api.as_ref().map(ApiServer::target);
+        if self.pace.has(Fault::NeverStarts) {
+            return async { failed(LaunchFailure::NoPhase(Phase::Spawning)) }.boxed();
+        }
+        let target = target.or(self.late_target.as_deref());
         let mut command = self.plan.command(target, &self.config.environment);
+        command = self.sabotaged(command);
         // An outer host's token, inherited, would be none of this plugin's business.
         if let Some(token) = &self.api_token {
             command = command.env(TOKEN_VARIABLE, token.secret());
@@ -298,9 +331,50 @@ impl Driver {
         .boxed()
     }
 
+    /// The command with the fault that the schedule asks for: for tests of the tests.
+    fn sabotaged(&self, command: process::Command) -> process::Command {
+        let faults: [(Fault, &[&str]); 6] = [
+            (Fault::NoCookie, &["MATTERMOST_PLUGIN"]),
+            (Fault::NoProtocolVersions, &["PLUGIN_PROTOCOL_VERSIONS"]),
+            (Fault::NoPorts, &["PLUGIN_MIN_PORT", "PLUGIN_MAX_PORT"]),
+            (Fault::NoPluginId, &["MATTERMOST_PLUGIN_ID"]),
+            (Fault::NoPluginPath, &["MATTERMOST_PLUGIN_PATH"]),
+            (Fault::NoTarget, &[crate::api::TARGET_VARIABLE]),
+        ];
+        let forgotten = faults.iter().filter(|(fault, _)| self.pace.has(*fault));
+        let mut command = forgotten
+            .flat_map(|(_, names)| names.iter())
+            .fold(command, |command, name| command.env_remove(name));
+        if self.pace.has(Fault::NoEnvironment) {
+            command = std::env::vars_os().fold(command, |command, (name, _)| command.forget(name));
+        }
+        if let Some(inherited) = std::env::var_os(crate::api::TARGET_VARIABLE)
+            && self.pace.has(Fault::InheritedTarget)
+        {
+            command = command.env(crate::api::TARGET_VARIABLE, inherited);
+        }
+        if self.pace.has(Fault::ExtraArgument) {
+            command = command.arg("--serve");
+        }
+        if self.pace.has(Fault::OtherFolder) {
+            command = command.folder("/");
+        }
+        if self.pace.has(Fault::SystemPython)
+            && let Ok(python) = which::which("python3")
+        {
+            command = command.other_program(python);
+        }
+        command
+    }
+
     fn read_handshake(&mut self) -> BoxFuture<'static, Outcome> {
         let line = self.pumps.as_mut().and_then(Pumps::first_line);
-        let (after, bundle) = (self.config.timeouts.handshake, self.plan.bundle.clone());
+        let (mut after, bundle) = (self.config.timeouts.handshake, self.plan.bundle.clone());
+        if self.pace.has(Fault::PatientHandshake) {
+            after = Duration::from_secs(60);
+        } else if self.pace.has(Fault::HastyHandshake) {
+            after = Duration::from_secs(3);
+        }
         async move {
             let Some(line) = line else {
                 return failed(LaunchFailure::NoPhase(Phase::Handshaking));
@@ -387,22 +461,34 @@ impl Driver {
 
     fn check_health(&self) -> BoxFuture<'static, Outcome> {
         let each = self.config.timeouts.health;
+        if self.pace.has(Fault::NoHealthCheck) {
+            return async { outcome(Event::Healthy, |_| ()) }.boxed();
+        }
+        let any = self.pace.has(Fault::AnyHealth);
         self.with_hooks(move |hooks| async move {
             match hooks.check_health(each).await {
                 Ok(()) => outcome(Event::Healthy, |driver| driver.record(EventKind::Healthy)),
+                Err(_) if any => outcome(Event::Healthy, |_| ()),
                 Err(error) => failed(error),
             }
         })
     }
 
     fn ask_hooks(&self) -> BoxFuture<'static, Outcome> {
+        let pace = self.pace.clone();
         self.with_hooks(|mut hooks| async move {
             match hooks.learn().await {
+                Err(_) if pace.has(Fault::ImplementedMayFail) => {
+                    let event = Event::HooksKnown { activate: false, deactivate: false };
+                    outcome(event, |driver| driver.hooks = Some(hooks))
+                }
                 Err(error) => failed(LaunchFailure::Implemented(error)),
                 Ok(named) => {
                     let event = Event::HooksKnown {
-                        activate: hooks.implements("OnActivate"),
-                        deactivate: hooks.implements("OnDeactivate"),
+                        activate: hooks.implements("OnActivate")
+                            && !pace.has(Fault::NeverActivates),
+                        deactivate: hooks.implements("OnDeactivate")
+                            && !pace.has(Fault::NeverDeactivates),
                     };
                     outcome(event, |driver| {
                         driver.record(EventKind::HooksKnown { hooks: named });
@@ -414,8 +500,10 @@ impl Driver {
     }
 
     fn activate(&self) -> BoxFuture<'static, Outcome> {
-        self.with_hooks(|hooks| async move {
+        let may_fail = self.pace.has(Fault::ActivateMayFail);
+        self.with_hooks(move |hooks| async move {
             match hooks.on_activate(Default::default()).await.decision {
+                Err(_) if may_fail => outcome(Event::Activated, |_| ()),
                 Ok(()) => outcome(Event::Activated, |_| ()),
                 Err(error) => failed(LaunchFailure::OnActivate(error)),
             }
@@ -433,17 +521,29 @@ impl Driver {
                 self.controls.stop.cancel();
             }
         }
+        if self.pace.has(Fault::StopsSoon) {
+            self.controls.stop.cancel();
+        }
         futures::future::pending().boxed()
     }
 
     /// `OnDeactivate` goes to the plugin although, for everybody else, the stop has begun.
-    fn deactivate(&self) -> BoxFuture<'static, Outcome> {
-        let deadline = self.config.timeouts.deactivate;
+    fn deactivate(&mut self) -> BoxFuture<'static, Outcome> {
+        let mut deadline = self.config.timeouts.deactivate;
+        if self.pace.has(Fault::HastyDeactivate) {
+            deadline = Duration::from_millis(200);
+        } else if self.pace.has(Fault::PatientDeactivate) {
+            deadline = Duration::from_secs(600);
+        }
+        let early = self.pace.has(Fault::ApiBeforeDeactivate).then(|| self.api.take()).flatten();
         let Some(hooks) = self.hooks.clone() else {
             return async { outcome(Event::Deactivated, |_| ()) }.boxed();
         };
         let hooks = hooks.for_the_end(deadline);
         async move {
+            if let Some(api) = early {
+                api.stop(Duration::ZERO).await;
+            }
             let error = hooks.on_deactivate(Default::default()).await.decision.err();
             let error = error.map(|error| error.to_string());
             outcome(Event::Deactivated, |driver| {
@@ -471,6 +571,9 @@ impl Driver {
     }
 
     fn terminate(&self) -> BoxFuture<'static, Outcome> {
+        if self.pace.has(Fault::KillsAtOnce) {
+            return grace(Duration::ZERO);
+        }
         self.record(EventKind::Terminating);
         if let Some(process) = &self.process
             && let Err(error) = process.terminate()
@@ -514,7 +617,11 @@ impl Driver {
     fn stop_api(&mut self) -> BoxFuture<'static, Outcome> {
         let api = self.api.take().or_else(|| self.take_started());
         let drain = self.config.timeouts.api_drain;
+        let never = self.pace.has(Fault::NeverEnds) && self.life.ending() == Some(Ending::Stopped);
         async move {
+            if never {
+                futures::future::pending::<()>().await;
+            }
             let forced = match api {
                 Some(api) => {
                     let stop = api.stop(drain).await;

@@ -11,6 +11,7 @@ use super::manifest::ManifestError;
 use super::process::{ExitReport, SpawnError};
 use super::script::ScriptError;
 use crate::api::ListenError;
+use crate::escape::escape_control;
 use crate::hooks::{HealthError, HookError};
 
 /// A launch that failed. By the time it is returned, nothing of the launch is left.
@@ -26,15 +27,21 @@ pub struct LaunchError {
     pub stderr: String,
 }
 
+/// One line, and the lines on stderr, each below it and indented.
 impl fmt::Display for LaunchError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "unable to start plugin: {}: {}", self.plugin_id, self.failure)?;
+        let failure = escape_control(&self.failure.to_string());
+        write!(f, "unable to start plugin: {}: {failure}", escape_control(&self.plugin_id))?;
         if let Some(exit) = &self.exit {
             write!(f, "; the process ended: {exit}")?;
         }
         let stderr = self.stderr.trim_end();
         if !stderr.is_empty() {
-            write!(f, "; its last lines on stderr:\n{stderr}")?;
+            f.write_str("; its last lines on stderr:")?;
+            // No line of the plugin's looks like one of the server's.
+            for line in stderr.lines() {
+                write!(f, "\n  {}", escape_control(line))?;
+            }
         }
         Ok(())
     }
@@ -75,7 +82,10 @@ pub enum LaunchFailure {
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
     /// The address of the handshake cannot be reached.
-    #[error("the plugin says that it listens on {address}, but cannot be reached there: {reason}")]
+    #[error(
+        "the plugin says that it listens on {address}, but cannot be reached there: {}",
+        escape_control(reason)
+    )]
     Unreachable {
         /// The address.
         address: String,
@@ -122,5 +132,25 @@ impl fmt::Display for Phase {
             Self::StoppingApi => "the API server was being stopped",
             Self::Ended => "nothing was left",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_plugin_says_forges_no_line() {
+        let reason = "gone\nforged\u{1b}[2J".to_owned();
+        let error = LaunchError {
+            plugin_id: "com.example.a".to_owned(),
+            failure: LaunchFailure::Unreachable { address: "here".to_owned(), reason },
+            exit: None,
+            stderr: "one\nforged\u{9b}\n".to_owned(),
+        };
+        let text = error.to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert!(lines[0].ends_with("gone\\nforged\\u{1b}[2J; its last lines on stderr:"), "{text}");
+        assert_eq!(lines[1..], ["  one", "  forged\\u{9b}"]);
     }
 }

@@ -28,6 +28,8 @@ pub enum Stream {
     Stdout,
     /// The Python SDK's logs, tracebacks, and the supervisor's own remarks about them.
     Stderr,
+    /// Nowhere: the server itself says something about the plugin.
+    Server,
 }
 
 /// Takes the records of a plugin, in the order of each stream. Must not block.

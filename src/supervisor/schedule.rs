@@ -46,6 +46,60 @@ pub enum Fault {
     StopLost,
     /// Hooks are still let through when the stop has begun.
     HooksGoOn,
+    /// The process is not started, and the launch fails.
+    NeverStarts,
+    /// The Python on `PATH` is started instead of the bundle's.
+    SystemPython,
+    /// The interpreter gets an argument more.
+    ExtraArgument,
+    /// The process runs in the root folder.
+    OtherFolder,
+    /// go-plugin's cookie is not set.
+    NoCookie,
+    /// go-plugin's protocol versions are not set.
+    NoProtocolVersions,
+    /// go-plugin's range of ports is not set.
+    NoPorts,
+    /// The supervisor's environment is not passed on.
+    NoEnvironment,
+    /// The plugin is not told its id.
+    NoPluginId,
+    /// The plugin is not told where its bundle is.
+    NoPluginPath,
+    /// The plugin is not told where the API is.
+    NoTarget,
+    /// An inherited target of the API wins.
+    InheritedTarget,
+    /// The API server is started some time after the process.
+    ApiLate,
+    /// OnActivate is not called.
+    NeverActivates,
+    /// An active plugin is stopped at once.
+    StopsSoon,
+    /// Health is not asked for.
+    NoHealthCheck,
+    /// Health is asked for, and the answer is not looked at.
+    AnyHealth,
+    /// OnDeactivate is not called.
+    NeverDeactivates,
+    /// The process is killed without SIGTERM.
+    KillsAtOnce,
+    /// The API server is stopped before OnDeactivate.
+    ApiBeforeDeactivate,
+    /// The stop never comes to its end.
+    NeverEnds,
+    /// A failed Implemented is taken for an empty list.
+    ImplementedMayFail,
+    /// An OnActivate that fails is taken for a success.
+    ActivateMayFail,
+    /// OnDeactivate is not waited for.
+    HastyDeactivate,
+    /// OnDeactivate is waited for without a limit.
+    PatientDeactivate,
+    /// The handshake is waited for, for a minute.
+    PatientHandshake,
+    /// The handshake is waited for, for 3 s.
+    HastyHandshake,
 }
 
 /// Says how long a life is held up at each of its moments.

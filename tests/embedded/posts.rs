@@ -28,7 +28,7 @@ impl Place {
         Self { api: Arc::clone(api), author, channel }
     }
 
-    fn new(&self, message: &str) -> v1::Post {
+    fn draft(&self, message: &str) -> v1::Post {
         v1::Post {
             user_id: self.author.id.clone(),
             channel_id: self.channel.id.clone(),
@@ -38,11 +38,11 @@ impl Place {
     }
 
     pub(super) async fn post(&self, message: &str) -> v1::Post {
-        create(&self.api, self.new(message)).await.unwrap()
+        create(&self.api, self.draft(message)).await.unwrap()
     }
 
     async fn reply(&self, root: &v1::Post, message: &str) -> v1::Post {
-        let post = v1::Post { root_id: root.id.clone(), ..self.new(message) };
+        let post = v1::Post { root_id: root.id.clone(), ..self.draft(message) };
         create(&self.api, post).await.unwrap()
     }
 
@@ -78,7 +78,7 @@ async fn what_is_posted_is_got_told_and_counted() {
     let before = place.channel_now().await;
     let told = Told::by(&server);
     server.outbox().take();
-    let sent = v1::Post { pending_post_id: "p".into(), ..place.new("Hello #world") };
+    let sent = v1::Post { pending_post_id: "p".into(), ..place.draft("Hello #world") };
     let made = create(&api, sent).await.unwrap();
     assert_eq!((&*made.hashtags, &*made.pending_post_id), ("#world", "p"));
     assert_eq!((made.create_at, made.reply_count), (made.update_at, 0));
@@ -107,7 +107,7 @@ async fn bad_posts_are_refused() {
     let place = Place::of(&api).await;
     let root = place.post("root").await;
     let reply = place.reply(&root, "reply").await;
-    let good = place.new("x");
+    let good = place.draft("x");
     let root_id = |id: &str| v1::Post { root_id: id.into(), ..good.clone() };
     let elsewhere = v1::Channel { name: "other".into(), ..place.channel.clone() };
     let request = v1::Channel { id: String::new(), create_at: 0, ..elsewhere };
@@ -172,7 +172,7 @@ async fn an_update_replaces_and_keeps_the_old_version() {
     refused(update(&api, v1::Post::default()).await, "app.post.get.app_error", 400);
     let lost = v1::Post { id: NOBODY.into(), ..Default::default() };
     refused(update(&api, lost).await, "app.post.get.app_error", 404);
-    let system = v1::Post { r#type: "system_generic".into(), ..place.new("s") };
+    let system = v1::Post { r#type: "system_generic".into(), ..place.draft("s") };
     let system = create(&api, system).await.unwrap();
     refused(update(&api, system).await, "api.post.update_post.system_message.app_error", 400);
 }
@@ -182,9 +182,9 @@ async fn a_deleted_root_takes_its_thread_along() {
     let (server, api) = alone();
     let place = Place::of(&api).await;
     let file = upload(&api, "a.txt", b"x").await;
-    let sent = v1::Post { file_ids: vec![file.id.clone()], ..place.new("root") };
+    let sent = v1::Post { file_ids: vec![file.id.clone()], ..place.draft("root") };
     let root = create(&api, sent).await.unwrap();
-    assert_eq!(root.file_ids, [file.id.clone()]);
+    assert_eq!(root.file_ids, std::slice::from_ref(&file.id));
     let reply = place.reply(&root, "reply").await;
     let thread = v1::GetPostThreadRequest { post_id: reply.id.clone() };
     let list = api.get_post_thread(thread.clone()).await.unwrap().post_list.unwrap();
@@ -268,7 +268,7 @@ async fn ephemeral_posts_are_sent_and_not_kept() {
     let place = Place::of(&api).await;
     server.outbox().take();
     let user_id = place.author.id.clone();
-    let post = Some(place.new("psst"));
+    let post = Some(place.draft("psst"));
     let request = v1::SendEphemeralPostRequest { user_id: user_id.clone(), post: post.clone() };
     let sent = api.send_ephemeral_post(request).await.unwrap().post.unwrap();
     assert_eq!((&*sent.r#type, sent.update_at, sent.id.len()), ("system_ephemeral", 0, 26));
@@ -325,9 +325,9 @@ async fn plugins_are_asked_about_posts() {
     let made = place.post("hello").await;
     assert_eq!(made.message, "hello!");
     let rejected = "Post rejected by plugin. because";
-    refused(create(&api, place.new("reject")).await, rejected, 400);
+    refused(create(&api, place.draft("reject")).await, rejected, 400);
     let dismissed = "plugin.message_will_be_posted.dismiss_post";
-    refused(create(&api, place.new("dismiss")).await, dismissed, 400);
+    refused(create(&api, place.draft("dismiss")).await, dismissed, 400);
     let change = |text: &str| v1::Post { message: text.into(), ..made.clone() };
     assert_eq!(update(&api, change("other")).await.unwrap().message, "other!");
     refused(update(&api, change("reject")).await, rejected, 400);

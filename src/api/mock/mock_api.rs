@@ -8,10 +8,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use plugin_proto::Method;
 
+use super::calls::{Calls, Kept};
 use super::given::Given;
 use super::mounted::{Mounted, Spec};
 use super::reply::bad_request;
 use super::request::Request;
+use super::verification::Received;
 use super::{
     AnsweredBy, ApiRequest, MockFile, MockFileError, ReceivedCall, Rpc, Unverified, request,
     unmatched, verification,
@@ -71,7 +73,7 @@ pub struct MockApi {
 #[derive(Default)]
 struct State {
     mounted: Vec<Arc<Mounted>>,
-    received: Vec<ReceivedCall>,
+    calls: Calls,
     otherwise: Option<Arc<dyn PluginApi>>,
 }
 
@@ -145,17 +147,51 @@ impl MockApi {
         self
     }
 
+    /// Keeps only the last `calls` calls, and of them only as many of the last as have together no
+    /// more than `bytes` bytes of encoded requests; by default all are kept. For mocks that serve for
+    /// long: what [`verify`](Self::verify) says, and [`count_of`](Self::count_of), are the same.
+    ///
+    /// ```
+    /// use plugin_conformance::api::mock::MockApi;
+    ///
+    /// let api = MockApi::new().keep_last(1000, 16 * 1024 * 1024);
+    /// assert!(api.received().is_empty());
+    /// ```
+    #[must_use]
+    pub fn keep_last(self, calls: usize, bytes: usize) -> Self {
+        let mut state = self.lock();
+        state.calls.kept = Kept { calls, bytes };
+        let (gone, mounted) = (state.calls.let_go(), state.mounted.clone());
+        drop(state);
+        verification::remember(&gone, &mounted);
+        self
+    }
+
     /// The API to be served: a clone of this value behind the trait.
     pub fn plugin_api(&self) -> Arc<dyn PluginApi> {
         Arc::new(Dynamic(self.clone()))
     }
 
-    /// Every call so far, in the order of arrival.
+    /// Every call so far that is [kept](Self::keep_last), in the order of arrival.
     pub fn received(&self) -> Vec<ReceivedCall> {
-        self.lock().received.clone()
+        self.lock().calls.last().map(|numbered| numbered.call.clone()).collect()
     }
 
-    /// The calls of one RPC so far.
+    /// How many calls of one RPC have come so far, whether or not they are
+    /// [kept](Self::keep_last).
+    ///
+    /// # Panics
+    /// When there is no such RPC.
+    #[track_caller]
+    pub fn count_of(&self, rpc: impl Into<Rpc>) -> usize {
+        let method = match rpc.into().method() {
+            Ok(method) => method,
+            Err(error) => panic!("{error}"),
+        };
+        self.lock().calls.of_rpc().get(method.name).copied().unwrap_or_default()
+    }
+
+    /// The calls of one RPC so far that are [kept](Self::keep_last).
     ///
     /// # Panics
     /// When there is no such RPC, lest a misspelt name pass for an RPC that nobody called.
@@ -173,8 +209,8 @@ impl MockApi {
             Err(error) => panic!("{error}"),
         };
         let state = self.lock();
-        let calls = state.received.iter().filter(|call| call.method.index == method.index);
-        calls.cloned().collect()
+        let calls = state.calls.last().map(|numbered| &numbered.call);
+        calls.filter(|call| call.method.index == method.index).cloned().collect()
     }
 
     /// The requests of one RPC so far.
@@ -205,7 +241,11 @@ impl MockApi {
         // The closures of matchers must not run under the lock.
         let (mounted, received) = {
             let state = self.lock();
-            (state.mounted.clone(), state.received.clone())
+            let received = Received {
+                last: state.calls.last().cloned().collect(),
+                of_rpc: state.calls.of_rpc().clone(),
+            };
+            (state.mounted.clone(), received)
         };
         verification::verify(mounted.iter().map(|mock| &**mock), &received)
     }
@@ -221,9 +261,17 @@ impl MockApi {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, request: Request, answered_by: AnsweredBy) {
+    fn push(&self, request: &Request, bytes: usize, answered_by: AnsweredBy) -> usize {
         let Request { method, message, .. } = request;
-        self.lock().received.push(ReceivedCall { method, request: message, answered_by });
+        let call = ReceivedCall { method, request: message.clone(), answered_by };
+        let mut state = self.lock();
+        let (number, gone) = state.calls.push(call, bytes);
+        if !gone.is_empty() {
+            let mounted = state.mounted.clone();
+            drop(state);
+            verification::remember(&gone, &mounted);
+        }
+        number
     }
 }
 
@@ -237,16 +285,19 @@ impl DynamicApi for MockApi {
             mounted.iter().rev().filter(|mock| mock.is_for(method) && mock.matches(&request));
         let taken = matching.filter_map(|mock| Some((mock, mock.take()?))).next();
         if let Some((mock, number)) = taken {
-            self.push(request, AnsweredBy::Mock(mock.number));
+            let call = self.push(&request, bytes.len(), AnsweredBy::Mock(mock.number));
+            if number == mock.spec.expect.max() {
+                mock.note_surplus(call, request.shown());
+            }
             return mock.spec.reply.answer(number, bytes).await;
         }
         let otherwise = self.lock().otherwise.clone();
         let Some(otherwise) = otherwise else {
             let error = unmatched::app_error(&request, &mounted);
-            self.push(request, AnsweredBy::Nobody);
+            self.push(&request, bytes.len(), AnsweredBy::Nobody);
             return Err(error);
         };
-        self.push(request, AnsweredBy::Otherwise);
+        self.push(&request, bytes.len(), AnsweredBy::Otherwise);
         let Some(handler) = handler(method) else {
             return Err(AppError::not_implemented(method));
         };
@@ -273,7 +324,7 @@ impl Clone for MockApi {
 impl fmt::Debug for MockApi {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.lock();
-        let (mocks, received) = (state.mounted.len(), state.received.len());
+        let (mocks, received) = (state.mounted.len(), state.calls.number());
         f.debug_struct("MockApi").field("mocks", &mocks).field("received", &received).finish()
     }
 }

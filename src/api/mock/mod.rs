@@ -38,6 +38,7 @@
 //! # }
 //! ```
 
+mod calls;
 mod error;
 pub mod file;
 mod given;

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
-use super::mounted::Mounted;
+use super::calls::Numbered;
+use super::mounted::{Mounted, Near};
 use super::request::Request;
 use super::times::calls;
 use super::unmatched::counted;
@@ -101,9 +103,33 @@ impl fmt::Display for BrokenExpectation {
     }
 }
 
+/// What is known of the calls that came.
+pub(super) struct Received {
+    /// Those that are kept.
+    pub(super) last: Vec<Numbered>,
+    /// How many came of each RPC.
+    pub(super) of_rpc: BTreeMap<&'static str, usize>,
+}
+
+/// Remembers what is to be known of calls that are kept no longer.
+pub(super) fn remember(gone: &[Numbered], mounted: &[Arc<Mounted>]) {
+    for (mock, numbered) in
+        mounted.iter().flat_map(|mock| gone.iter().map(move |call| (mock, call)))
+    {
+        // Nothing that comes later is nearer than what fits.
+        let fits = || mock.nearest().is_some_and(|near| near.mismatches.is_empty());
+        if mock.is_for(numbered.call.method)
+            && !fits()
+            && let Some(near) = near(mock, numbered)
+        {
+            mock.note_near(near);
+        }
+    }
+}
+
 pub(super) fn verify<'a>(
     mounted: impl ExactSizeIterator<Item = &'a Mounted>,
-    received: &[ReceivedCall],
+    received: &Received,
 ) -> Result<(), Unverified> {
     let mocks = mounted.len();
     let broken: Vec<_> = mounted.filter_map(|mock| look_at(mock, received)).collect();
@@ -113,13 +139,13 @@ pub(super) fn verify<'a>(
     }
 }
 
-fn look_at(mock: &Mounted, received: &[ReceivedCall]) -> Option<BrokenExpectation> {
+fn look_at(mock: &Mounted, received: &Received) -> Option<BrokenExpectation> {
     let (expected, calls) = (mock.spec.expect, mock.calls());
     if expected.contains(calls) {
         return None;
     }
     let evidence = match calls > expected.max() {
-        true => surplus(mock, received),
+        true => surplus(mock),
         false => nearest(mock, received),
     };
     Some(BrokenExpectation {
@@ -130,42 +156,45 @@ fn look_at(mock: &Mounted, received: &[ReceivedCall]) -> Option<BrokenExpectatio
     })
 }
 
-fn surplus(mock: &Mounted, received: &[ReceivedCall]) -> Option<Evidence> {
-    let enough = usize::try_from(mock.spec.expect.max()).ok()?;
-    let ours = |call: &ReceivedCall| call.answered_by == AnsweredBy::Mock(mock.number);
-    let mut calls = received.iter().enumerate().filter(|(_, call)| ours(call));
-    let (at, call) = calls.nth(enough)?;
-    Some(Evidence::Surplus { call: at + 1, request: as_request(call).shown() })
+fn surplus(mock: &Mounted) -> Option<Evidence> {
+    let surplus = mock.surplus()?;
+    Some(Evidence::Surplus { call: surplus.call, request: surplus.request.clone() })
 }
 
 /// The call of this RPC with the fewest mismatches; of several, the first.
-fn nearest(mock: &Mounted, received: &[ReceivedCall]) -> Option<Evidence> {
-    let others = received.iter().enumerate().filter(|(_, call)| {
-        mock.is_for(call.method) && call.answered_by != AnsweredBy::Mock(mock.number)
-    });
-    let candidates = others.map(|(at, call)| {
-        let request = as_request(call);
-        (at, call, mock.mismatches(&request), request)
-    });
-    let (at, call, mut why, request) = candidates.min_by_key(|(_, _, why, _)| why.len())?;
+fn nearest(mock: &Mounted, received: &Received) -> Option<Evidence> {
+    let last = received.last.iter().filter_map(|numbered| near(mock, numbered));
+    let nearest = mock.nearest().into_iter().chain(last).min_by_key(Near::distance)?;
+    let Near { call, request, mismatches: mut why, answered_by } = nearest;
     if why.is_empty() {
-        why.push(match call.answered_by {
+        why.push(match answered_by {
             AnsweredBy::Mock(other) => format!("it fits, but mock {other} answered it"),
             _ if mock.is_used_up() => "it fits, but the mock was used up".to_owned(),
             _ => "it fits, but the mock was mounted later".to_owned(),
         });
     }
-    Some(Evidence::Nearest { call: at + 1, request: request.shown(), why })
+    Some(Evidence::Nearest { call, request, why })
 }
 
-fn others(received: &[ReceivedCall]) -> Evidence {
-    let mut others = BTreeMap::new();
-    for call in received {
-        *others.entry(call.method.name).or_default() += 1;
+/// How near a call came that the mock has not answered, if it is of its RPC.
+fn near(mock: &Mounted, numbered: &Numbered) -> Option<Near> {
+    let Numbered { number, call, .. } = numbered;
+    if !mock.is_for(call.method) || call.answered_by == AnsweredBy::Mock(mock.number) {
+        return None;
     }
-    match others.is_empty() {
+    let request = as_request(call);
+    Some(Near {
+        call: *number,
+        mismatches: mock.mismatches(&request),
+        request: request.shown(),
+        answered_by: call.answered_by,
+    })
+}
+
+fn others(received: &Received) -> Evidence {
+    match received.of_rpc.is_empty() {
         true => Evidence::NoCall,
-        false => Evidence::OtherRpcs(others),
+        false => Evidence::OtherRpcs(received.of_rpc.clone()),
     }
 }
 

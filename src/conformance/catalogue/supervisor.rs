@@ -26,7 +26,12 @@ pub(super) fn rpcs() -> impl Iterator<Item = Check> {
             .harm("a plugin's call is lost, or hangs")
             .source("proto/proto/mattermost/pluginapi/v1")
             .remedy("answer, refuse with a status, or answer UNIMPLEMENTED; with --expect-answers generated answer as `serve` does")
-            .needs(&["supervisor.start", "supervisor.api-target"])
+            .needs(&[
+                "supervisor.start",
+                "supervisor.stays",
+                "supervisor.api-target",
+                "supervisor.api-first",
+            ])
     })
 }
 
@@ -134,7 +139,7 @@ pub(super) static CHECKS: &[Check] = &[
         .harm("the plugin cannot save its state while it stops")
         .source("stop order of the Go supervisor")
         .remedy("stop the API server when the process is reaped")
-        .needs(&["supervisor.start", "supervisor.api-target"]),
+        .needs(&["supervisor.no-orphan", "supervisor.start", "supervisor.api-target"]),
     required("supervisor.no-orphan", "the process does not outlive the supervisor")
         .harm("processes of stopped plugins pile up, and hold ports and locks")
         .source("stop order of the Go supervisor")
@@ -154,7 +159,7 @@ pub(super) static CHECKS: &[Check] = &[
         .harm("an orderly stop looks like a crash to whoever runs the server")
         .source("this kit")
         .remedy("end with status 0")
-        .needs(&["supervisor.start", "supervisor.stop-in-time"]),
+        .needs(&["supervisor.stays", "supervisor.start", "supervisor.stop-in-time"]),
     required(
         "supervisor.activate-hang",
         "an OnActivate that never answers fails the launch, in 45 s",
@@ -170,7 +175,12 @@ pub(super) static CHECKS: &[Check] = &[
     .harm("one plugin holds up the server's start for ever")
     .source("the hook timeout of 30 s")
     .remedy("call Implemented with a deadline, and end the process when it is over")
-    .needs(&["supervisor.start", "supervisor.implemented", "supervisor.implemented-fails"]),
+    .needs(&[
+        "supervisor.no-orphan",
+        "supervisor.start",
+        "supervisor.implemented",
+        "supervisor.implemented-fails",
+    ]),
     required(
         "supervisor.on-deactivate-hang",
         "an OnDeactivate that never answers does not stop the stop",
@@ -178,7 +188,12 @@ pub(super) static CHECKS: &[Check] = &[
     .harm("the server cannot be stopped")
     .source("the hook timeout of 30 s")
     .remedy("call OnDeactivate with a deadline, and go on")
-    .needs(&["supervisor.start", "supervisor.on-deactivate", "supervisor.stop-in-time"]),
+    .needs(&[
+        "supervisor.no-orphan",
+        "supervisor.start",
+        "supervisor.on-deactivate",
+        "supervisor.stop-in-time",
+    ]),
     required("supervisor.handshake-silent", "a plugin without a handshake is given up, in 15 s")
         .harm("one broken plugin holds up the server's start")
         .source("S-35, S-36: the start timeout is 10 s")
@@ -274,27 +289,32 @@ pub(super) static CHECKS: &[Check] = &[
         .harm("plugins that only call the API are refused")
         .source("S-28: hooks are there even if the plugin implements none")
         .remedy("call only hooks that Implemented names")
-        .needs(&["supervisor.start", "supervisor.implemented"]),
+        .needs(&["supervisor.stays", "supervisor.start", "supervisor.implemented"]),
     required("supervisor.implemented-fails", "an Implemented that fails, fails the launch")
         .harm("a plugin is called active of which nothing is known")
         .source("failure points of the Go supervisor")
         .remedy("end the process when Implemented fails")
-        .needs(&["supervisor.start", "supervisor.implemented"]),
+        .needs(&["supervisor.no-orphan", "supervisor.start", "supervisor.implemented"]),
     required("supervisor.activate-refused", "an AppError of OnActivate fails the launch")
         .harm("a plugin that said no is used all the same")
         .source("failure points of the Go supervisor")
         .remedy("look at the field error of OnActivateResponse, and end the process")
-        .needs(&["supervisor.start", "supervisor.activate"]),
+        .needs(&["supervisor.no-orphan", "supervisor.start", "supervisor.activate"]),
     required("supervisor.activate-fails", "a gRPC failure of OnActivate fails the launch")
         .harm("a plugin that never set itself up is used all the same")
         .source("failure points of the Go supervisor")
         .remedy("end the process when OnActivate fails")
-        .needs(&["supervisor.start", "supervisor.activate"]),
+        .needs(&["supervisor.no-orphan", "supervisor.start", "supervisor.activate"]),
     required("supervisor.failed-launch-api", "a launch that failed leaves no API server behind")
         .harm("ports pile up with each failed launch")
         .source("failure points of the Go supervisor")
         .remedy("stop the API server on each way out of the launch")
         .needs(&["supervisor.start", "supervisor.api-target", "supervisor.activate-fails"]),
+    required("supervisor.refused-launch-api", "a refused handshake leaves no API server behind")
+        .harm("ports pile up with each failed launch")
+        .source("failure points of the Go supervisor")
+        .remedy("stop the API server on each way out of the launch")
+        .needs(&["supervisor.api-target", "supervisor.handshake-garbage"]),
     recommended(
         "supervisor.health-not-serving",
         "a plugin that says NOT_SERVING is not taken for healthy",
@@ -334,17 +354,22 @@ pub(super) static CHECKS: &[Check] = &[
         .harm("a plugin that prints much stops in a print")
         .source("the Go supervisor reads stdout to its end")
         .remedy("read stdout to its end")
-        .needs(&["supervisor.start", "supervisor.implemented"]),
+        .needs(&["supervisor.stays", "supervisor.start", "supervisor.implemented"]),
     recommended("supervisor.stdout-long-lines", "lines of 200,000 bytes on stdout block nobody")
         .harm("a plugin that prints a long line stops in a print")
         .source("this kit; go-plugin stops reading at a line of 64 KiB")
         .remedy("read stdout without a limit for lines")
-        .needs(&["supervisor.start", "supervisor.implemented", "supervisor.stdout-flood"]),
+        .needs(&[
+            "supervisor.stays",
+            "supervisor.start",
+            "supervisor.implemented",
+            "supervisor.stdout-flood",
+        ]),
     required("supervisor.stderr-flood", "output on stderr blocks nobody")
         .harm("a plugin that logs much stops in a log call")
         .source("the Go supervisor reads stderr to its end")
         .remedy("read stderr to its end, lines of any length")
-        .needs(&["supervisor.start", "supervisor.implemented"]),
+        .needs(&["supervisor.stays", "supervisor.start", "supervisor.implemented"]),
     required("supervisor.on-deactivate-awaited", "an OnDeactivate of 3 s is awaited")
         .harm("the plugin loses what it was saving")
         .source("stop order of the Go supervisor: OnDeactivate has 10 s")
@@ -368,7 +393,12 @@ pub(super) static CHECKS: &[Check] = &[
     .harm("the server cannot be stopped")
     .source("the Go supervisor's stop order: the process goes first, and its connections with it")
     .remedy("stop the API server after the process, and with a limit")
-    .needs(&["supervisor.start", "supervisor.api-target", "supervisor.stop-in-time"]),
+    .needs(&[
+        "supervisor.no-orphan",
+        "supervisor.start",
+        "supervisor.api-target",
+        "supervisor.stop-in-time",
+    ]),
     required("supervisor.ignored-sigterm", "a plugin that ignores SIGTERM is gone in the end")
         .harm("a process stays behind")
         .source("stop order of the Go supervisor")

@@ -81,7 +81,9 @@ impl Launched {
         let mut apis_left = Vec::new();
         for target in lives.iter().filter_map(|life| life.api_target.clone()) {
             // One that never answered was never the supervisor's.
-            let reached = lives.iter().any(|life| life.api_reached_ms.is_some());
+            let reached = lives
+                .iter()
+                .any(|life| life.api_reachable_at_start || life.api_reached_ms.is_some());
             if reached && answers(&target).await {
                 apis_left.push(target);
             }
@@ -121,7 +123,8 @@ impl Launched {
 
     /// Whether the API was reached in the first life.
     pub fn api_reached(&self) -> bool {
-        self.report().is_some_and(|report| report.api_reached_ms.is_some())
+        self.report()
+            .is_some_and(|report| report.api_reachable_at_start || report.api_reached_ms.is_some())
     }
 
     /// A limit of the catalogue, with the run's patience.

@@ -4,6 +4,7 @@
 mod event;
 mod filter;
 mod known_failures;
+mod profile;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 pub use event::{Event, EventSink};
 pub use filter::{Filter, FilterError};
 pub use known_failures::{KnownFailure, KnownFailures, KnownFailuresError, LineFault};
+pub use profile::{PROFILES, ProfileError, profile};
 
 use super::catalogue::{self, Check};
 use super::reports::{Finding, RunReport, Status};
@@ -53,7 +55,7 @@ pub struct Runner {
     pub strict: bool,
     /// Checks that are known to fail.
     pub known: Option<Arc<KnownFailures>>,
-    /// Known deviations of somebody else's software; see [`Runner::known`] for what differs.
+    /// Known deviations of somebody else's software: a line whose checks pass is a suggestion.
     pub profile: Option<Arc<KnownFailures>>,
     /// Hears of everything as it happens.
     pub events: EventSink,

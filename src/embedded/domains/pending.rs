@@ -58,87 +58,14 @@ pending! {
     // post
     search_posts_in_team
     search_posts_in_team_for_user
-    // kv
-    publish_web_socket_event
-    // configuration
-    load_plugin_configuration
-    get_config
-    get_unsanitized_config
-    save_config
-    get_plugin_config
-    save_plugin_config
-    // plugin
-    get_bundle_path
-    get_plugins
-    enable_plugin
-    disable_plugin
-    remove_plugin
-    get_plugin_status
-    install_plugin
-    get_plugin_id
     // bot
     update_bot_active
     permanent_delete_bot
     ensure_bot_user
     // command
-    register_command
-    unregister_command
     execute_slash_command
-    create_command
-    list_commands
-    list_custom_commands
-    list_plugin_commands
-    list_built_in_commands
-    get_command
-    update_command
-    delete_command
-    // oauth
-    create_o_auth_app
-    get_o_auth_app
-    update_o_auth_app
-    delete_o_auth_app
-    // group
-    get_group
-    get_group_by_name
-    get_group_member_users
-    get_groups_by_source
-    get_groups_for_user
-    upsert_group_member
-    upsert_group_members
-    get_group_by_remote_id
-    create_group
-    update_group
-    delete_group
-    restore_group
-    delete_group_member
-    get_group_syncable
-    get_group_syncables
-    upsert_group_syncable
-    update_group_syncable
-    delete_group_syncable
-    get_groups
-    create_default_syncable_memberships
-    delete_group_constrained_memberships
-    // shared_channel
-    register_plugin_for_shared_channels
-    unregister_plugin_for_shared_channels
-    share_channel
-    update_shared_channel
-    unshare_channel
-    update_shared_channel_cursor
-    sync_shared_channel
-    invite_remote_to_channel
-    uninvite_remote_from_channel
-    // audit
-    log_audit_rec
-    log_audit_rec_with_level
     // misc
-    plugin_http
-    get_cloud_limits
     open_interactive_dialog
-    publish_plugin_cluster_event
-    register_collection_and_topic
     request_trial_license
-    send_mail
     send_push_notification
 }

@@ -180,7 +180,7 @@ pub(super) fn check_password(config: &Config, password: &str) -> Result<(), AppE
 
 /// Whether the address is of one of the domains, a list with commas or spaces; empty allows all.
 pub(super) fn is_of_domain(email: &str, domains: &str) -> bool {
-    let domains = domains.to_lowercase().replace('@', " ").replace(',', " ");
+    let domains = domains.to_lowercase().replace(['@', ','], " ");
     let mut domains = domains.split_whitespace().peekable();
     let of = email.to_lowercase();
     domains.peek().is_none() || domains.any(|domain| of.ends_with(&format!("@{domain}")))

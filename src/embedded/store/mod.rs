@@ -49,11 +49,22 @@ pub(crate) struct Store {
 
 impl Store {
     /// Opens the database in `file`, or a new one without a name.
+    #[cfg(test)]
     pub(crate) fn open(file: Option<PathBuf>, source: Source) -> Result<Self, StoreError> {
+        Self::open_with(file, source, |_| Ok(())).map(|(store, ())| store)
+    }
+
+    /// The same, with a look at what is in it.
+    pub(crate) fn open_with<T>(
+        file: Option<PathBuf>,
+        source: Source,
+        look: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<T>,
+    ) -> Result<(Self, T), StoreError> {
         let source = Arc::new(source);
         let Opened { name, writer, readers, lock } = open::open(file.as_deref(), &source)?;
+        let seen = look(&writer).map_err(|error| StoreError::of(&name, &error))?;
         let workers = Workers::start(&name, writer, readers, lock)?;
-        Ok(Self { workers, source, name })
+        Ok((Self { workers, source, name }, seen))
     }
 
     /// Times and ids.

@@ -1,7 +1,12 @@
 use http::StatusCode;
 use tonic::Status;
 
+use crate::escape::escape_control;
+use crate::hooks::error::said;
+
 /// Why a plugin gave no reply to an HTTP request, or only a part of one.
+///
+/// As a text it is one line, in which the plugin's own words have no control characters.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum ServeHttpError {
     /// The plugin did not name `ServeHTTP` in `Implemented`: nothing was sent.
@@ -21,7 +26,7 @@ pub enum ServeHttpError {
         most: usize,
     },
     /// The stream could not be opened.
-    #[error("the ServeHTTP stream to the plugin cannot be opened: {reason}")]
+    #[error("the ServeHTTP stream to the plugin cannot be opened: {}", escape_control(reason))]
     CannotOpen {
         /// What stood in the way.
         reason: String,
@@ -61,15 +66,11 @@ pub enum ServeHttpError {
         longer: bool,
     },
     /// The request's body could not be read to its end; the plugin's stream was cancelled.
-    #[error("the body of the request could not be read: {reason}")]
+    #[error("the body of the request could not be read: {}", escape_control(reason))]
     Upload {
         /// What the body's source said.
         reason: String,
     },
-}
-
-fn said(status: &Status) -> String {
-    format!("{} ({:?})", status.message(), status.code())
 }
 
 impl ServeHttpError {

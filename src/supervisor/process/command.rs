@@ -66,6 +66,25 @@ impl Command {
         self
     }
 
+    /// Removes an inherited environment variable, unless it was set before.
+    #[must_use]
+    pub(in super::super) fn forget(mut self, name: OsString) -> Self {
+        self.env.entry(name).or_insert(None);
+        self
+    }
+
+    /// Runs in another folder.
+    #[must_use]
+    pub(in super::super) fn folder(self, dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), ..self }
+    }
+
+    /// Runs another program.
+    #[must_use]
+    pub(in super::super) fn other_program(self, program: PathBuf) -> Self {
+        Self { program, ..self }
+    }
+
     /// The text that cannot be passed to the system, if there is one.
     pub(super) fn malformed(&self) -> Option<&'static str> {
         use std::os::unix::ffi::OsStrExt as _;

@@ -169,7 +169,9 @@ impl Run<'_> {
 
     async fn api_answers(&self) -> Option<bool> {
         let report = self.report.as_ref()?;
-        report.api_reached_ms?;
+        if !report.api_reachable_at_start && report.api_reached_ms.is_none() {
+            return None;
+        }
         Some(answers(report.api_target.as_deref()?).await)
     }
 
@@ -199,6 +201,14 @@ impl Run<'_> {
                 continue;
             }
             if !runs {
+                // It may have killed the process a moment ago.
+                let ended = Instant::now();
+                while self.plugin_lives() && ended.elapsed() < subject.limit(VANISH) {
+                    ticks.tick().await;
+                }
+                if self.report.is_some() && !self.plugin_lives() {
+                    self.seen.gone_after = Some(since.elapsed());
+                }
                 break;
             }
             if since.elapsed() > limit {

@@ -135,7 +135,8 @@ impl Scenario {
 fn exercised(scenario: &Scenario, seen: &Launched) -> BTreeSet<&'static str> {
     let called = |name: &str| {
         let calls = seen.report().map_or(&[][..], |report| &report.calls);
-        calls.iter().any(|call| call.rpc == name && call.code != "UNIMPLEMENTED")
+        let lost = ["UNIMPLEMENTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED"];
+        calls.iter().any(|call| call.rpc == name && !lost.contains(&call.code.as_str()))
     };
     let methods = Service::PluginAPI.methods().map(|method| method.name);
     methods.filter(|name| scenario.id == EVERY_RPC && called(name)).collect()

@@ -258,7 +258,12 @@ pub(super) fn no_orphan(seen: &Launched) -> Verdict {
 
 /// How long the stop took, of what the plugin saw of it.
 fn came_back(seen: &Launched) -> Result<Option<&Outside>, Objection> {
-    let Some(outside) = seen.outside.as_ref() else { return Ok(None) };
+    let Some(outside) = seen.outside.as_ref() else {
+        return match seen.plugins_left.is_empty() {
+            true => Ok(None),
+            false => Err("the plugin's process still lives: its stop came to no end".into()),
+        };
+    };
     match outside.stop_took {
         Some(_) => Ok(Some(outside)),
         None if outside.ended_by_itself => Ok(Some(outside)),
@@ -325,17 +330,17 @@ pub(super) fn handshake_taken(seen: &Launched) -> Verdict {
     if !asked {
         return Err("the plugin was not taken: no hook was called".into());
     }
-    match seen.outside.as_ref().and_then(|outside| outside.gone_after) {
-        Some(after) => Err(format!("the plugin was ended after {after:.1?}").into()),
-        None => held(),
-    }
+    held()
 }
 
 pub(super) fn unclaimed_hooks(seen: &Launched) -> Verdict {
     let report = report(seen)?;
     let other: Vec<_> = report.hooks.iter().filter(|hook| *hook != "Implemented").collect();
     want(other.is_empty(), &format!("hooks were called that the plugin does not have: {other:?}"))?;
-    handshake_taken(seen)
+    match seen.outside.as_ref().and_then(|outside| outside.gone_after) {
+        Some(after) => Err(format!("the plugin was ended after {after:.1?}").into()),
+        None => handshake_taken(seen),
+    }
 }
 
 pub(super) fn implemented_given_up(seen: &Launched) -> Verdict {
@@ -466,6 +471,13 @@ pub(super) fn api_while_stopping(seen: &Launched) -> Verdict {
         true => held(),
         false => Err(Fault::differs("the call's status", &"OK", &last.code.as_str()).into()),
     }
+}
+
+pub(super) fn stops_beside_a_child(seen: &Launched) -> Verdict {
+    if seen.outside.is_none() && !seen.descendants_left.is_empty() {
+        return unseen("somebody else ran the command, which may have waited for the child");
+    }
+    stops(seen)
 }
 
 /// The command comes back, and the plugin is gone.

@@ -159,8 +159,11 @@ pub static SCENARIOS: &[Scenario] = &[
     refused(
         "garbage",
         "a first line that is no handshake",
-        "life: [{print: \"Traceback (most recent call last):\"}, hang]\n",
-        &[("supervisor.handshake-garbage", is::handshake_refused)],
+        "life: [{delay: 500}, {print: \"Traceback (most recent call last):\"}, hang]\n",
+        &[
+            ("supervisor.handshake-garbage", is::handshake_refused),
+            ("supervisor.refused-launch-api", is::failed_launch_api),
+        ],
     ),
     refused(
         "banner",
@@ -377,7 +380,7 @@ pub static SCENARIOS: &[Scenario] = &[
         "grandchild-holds-output",
         "the plugin has a child that keeps stdout and stderr open",
         "life: [{grandchild: {holds_output: true}}, {serve: {hooks: [OnActivate, OnDeactivate]}}, handshake, wait]\n",
-        &[("supervisor.grandchild-holds-output", is::stops)],
+        &[("supervisor.grandchild-holds-output", is::stops_beside_a_child)],
     ),
     active(
         "grandchild-new-session",
