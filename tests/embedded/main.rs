@@ -10,14 +10,18 @@ use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 mod channels;
 mod commands;
 mod configuration;
+mod files;
 mod kv;
 mod people;
 mod plugins;
+mod posts;
 mod preferences;
 mod properties;
+mod reactions;
 mod server;
 mod small;
 mod teams;
+mod uploads;
 mod users;
 
 /// The API of one plugin.

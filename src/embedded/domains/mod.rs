@@ -14,29 +14,49 @@ mod configuration;
 mod custom_status;
 mod direct_channels;
 mod emoji;
+mod ephemeral;
 mod event_json;
+mod file_kind;
+mod file_store;
+mod file_uploads;
+mod files;
 mod groups;
+mod images;
 mod kv;
 mod logging;
 mod mail;
 mod member_roles;
+mod mentions;
 mod misc;
+mod notified;
 mod oauth;
 mod passwords;
 mod pending;
 mod permissions;
 mod plugins;
+mod post_create;
+mod post_events;
+mod post_lists;
+mod post_props;
+mod post_rules;
+mod post_update;
+mod posts;
 mod preferences;
 mod properties;
+mod reactions;
+mod restricted_dms;
 mod role_table;
 mod server_facts;
 mod shared_channels;
 mod sidebar_categories;
 mod system_bot;
+mod system_emoji;
 mod system_posts;
 mod team_joins;
 mod team_members;
 mod teams;
+mod threads;
+mod uploads;
 mod user_rules;
 mod user_view;
 mod users;
@@ -65,6 +85,9 @@ pub(super) mod handlers {
     };
     pub(in super::super) use super::direct_channels::*;
     pub(in super::super) use super::emoji::*;
+    pub(in super::super) use super::ephemeral::*;
+    pub(in super::super) use super::file_uploads::*;
+    pub(in super::super) use super::files::*;
     pub(in super::super) use super::groups::*;
     pub(in super::super) use super::kv::*;
     pub(in super::super) use super::logging::*;
@@ -74,14 +97,21 @@ pub(super) mod handlers {
     pub(in super::super) use super::pending::*;
     pub(in super::super) use super::permissions::*;
     pub(in super::super) use super::plugins::*;
+    pub(in super::super) use super::post_create::*;
+    pub(in super::super) use super::post_lists::*;
+    pub(in super::super) use super::post_update::*;
+    pub(in super::super) use super::posts::*;
     pub(in super::super) use super::preferences::*;
     pub(in super::super) use super::properties::*;
+    pub(in super::super) use super::reactions::*;
     pub(in super::super) use super::server_facts::*;
     pub(in super::super) use super::shared_channels::*;
     pub(in super::super) use super::sidebar_categories::*;
     pub(in super::super) use super::team_joins::*;
     pub(in super::super) use super::team_members::*;
     pub(in super::super) use super::teams::*;
+    pub(in super::super) use super::threads::*;
+    pub(in super::super) use super::uploads::*;
     pub(in super::super) use super::users::*;
     pub(in super::super) use super::websocket::*;
 }
@@ -94,15 +124,21 @@ pub(super) const SCHEMAS: &[&str] = &[
     commands::SCHEMA,
     configuration::SCHEMA,
     emoji::SCHEMA,
+    file_store::SCHEMA,
+    files::SCHEMA,
     kv::SCHEMA,
     oauth::SCHEMA,
+    posts::SCHEMA,
     preferences::SCHEMA,
     properties::SCHEMA,
+    reactions::SCHEMA,
     server_facts::SCHEMA,
     shared_channels::SCHEMA,
     sidebar_categories::SCHEMA,
     team_members::SCHEMA,
     teams::SCHEMA,
+    threads::SCHEMA,
+    uploads::SCHEMA,
     users::SCHEMA,
 ];
 

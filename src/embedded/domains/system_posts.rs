@@ -118,8 +118,17 @@ impl SystemPost {
 
 /// Writes the post as any other: plugins are asked and told, clients are told. An archived channel
 /// and an author who is no member are no hindrance. Ends when it is written.
-pub(super) async fn publish(_ctx: &Ctx, _post: SystemPost) -> Result<(), AppError> {
-    Ok(())
+pub(super) async fn publish(ctx: &Ctx, post: SystemPost) -> Result<(), AppError> {
+    let props = super::post_props::object(post.props);
+    let post = v1::Post {
+        channel_id: post.channel_id,
+        user_id: post.user_id,
+        r#type: post.kind.to_owned(),
+        message: post.message,
+        props: Some(props),
+        ..Default::default()
+    };
+    super::post_create::create(ctx, post).await.map(drop)
 }
 
 /// The same where a failure hinders nothing: it is only logged.
