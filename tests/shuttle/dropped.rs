@@ -54,9 +54,12 @@ fn caller<K: Keeps, F: Future<Output = ()> + Send + 'static>(
     spawn(call(Arc::clone(keeper)))
 }
 
+/// Makes a keeper, and what its lives come to.
+type Make<K> = fn() -> (Arc<Mutex<Lives>>, Arc<K>);
+
 /// Four callers, three of whom go away at whatever point. Whoever comes then finds no life beside his
 /// own, and after the last stop there is none.
-fn callers_go_away<K: Keeps>(make: fn() -> (Arc<Mutex<Lives>>, Arc<K>)) -> Arc<K> {
+fn callers_go_away<K: Keeps>(make: Make<K>) -> Arc<K> {
     let (lives, keeper) = make();
     block_on(keeper.activate());
     let gone = [
