@@ -39,7 +39,7 @@ fn is_granted_to_admins(permission: &str) -> bool {
 }
 
 fn words(text: &'static str) -> impl Iterator<Item = &'static str> {
-    text.split(' ')
+    text.split_ascii_whitespace()
 }
 
 const ADMIN: &str = "system_admin";
