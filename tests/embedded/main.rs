@@ -7,15 +7,20 @@ use std::sync::{Arc, Mutex};
 use plugin_conformance::api::{AppError, PluginApi};
 use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 
+mod bots;
 mod channels;
 mod configuration;
 mod kv;
 mod people;
+mod pictures;
 mod preferences;
 mod properties;
 mod server;
+mod sidebar;
 mod small;
 mod teams;
+mod user_changes;
+mod user_lists;
 mod users;
 
 /// The API of one plugin.

@@ -1,6 +1,7 @@
 //! One file per domain: what is checked, what is stored, what follows.
 
 mod audit;
+mod bot_changes;
 mod bots;
 mod channel_joins;
 mod channel_lists;
@@ -10,6 +11,7 @@ mod channel_rules;
 mod channels;
 mod configuration;
 mod custom_status;
+mod custom_status_changes;
 mod direct_channels;
 mod emoji;
 mod event_json;
@@ -23,18 +25,25 @@ mod oauth;
 mod passwords;
 mod pending;
 mod permissions;
+mod picture_changes;
+mod pictures;
 mod preferences;
 mod properties;
 mod role_table;
 mod server_facts;
+mod sessions;
 mod shared_channels;
 mod sidebar_categories;
+mod sidebar_changes;
 mod system_bot;
 mod system_posts;
 mod team_joins;
 mod team_members;
 mod teams;
+mod user_changes;
+mod user_lists;
 mod user_rules;
+mod user_status;
 mod user_view;
 mod users;
 mod websocket;
@@ -49,6 +58,7 @@ use super::store::Source;
 /// [`Ctx`](super::ctx::Ctx) and the request and answers the response or an AppError.
 pub(super) mod handlers {
     pub(in super::super) use super::audit::*;
+    pub(in super::super) use super::bot_changes::*;
     pub(in super::super) use super::bots::*;
     pub(in super::super) use super::channel_joins::*;
     pub(in super::super) use super::channel_lists::*;
@@ -59,6 +69,7 @@ pub(super) mod handlers {
         get_config, get_plugin_config, get_unsanitized_config, load_plugin_configuration,
         save_config, save_plugin_config,
     };
+    pub(in super::super) use super::custom_status_changes::*;
     pub(in super::super) use super::direct_channels::*;
     pub(in super::super) use super::emoji::*;
     pub(in super::super) use super::groups::*;
@@ -69,14 +80,20 @@ pub(super) mod handlers {
     pub(in super::super) use super::oauth::*;
     pub(in super::super) use super::pending::*;
     pub(in super::super) use super::permissions::*;
+    pub(in super::super) use super::picture_changes::*;
     pub(in super::super) use super::preferences::*;
     pub(in super::super) use super::properties::*;
     pub(in super::super) use super::server_facts::*;
+    pub(in super::super) use super::sessions::*;
     pub(in super::super) use super::shared_channels::*;
     pub(in super::super) use super::sidebar_categories::*;
+    pub(in super::super) use super::sidebar_changes::*;
     pub(in super::super) use super::team_joins::*;
     pub(in super::super) use super::team_members::*;
     pub(in super::super) use super::teams::*;
+    pub(in super::super) use super::user_changes::*;
+    pub(in super::super) use super::user_lists::*;
+    pub(in super::super) use super::user_status::*;
     pub(in super::super) use super::users::*;
     pub(in super::super) use super::websocket::*;
 }
@@ -90,13 +107,16 @@ pub(super) const SCHEMAS: &[&str] = &[
     emoji::SCHEMA,
     kv::SCHEMA,
     oauth::SCHEMA,
+    pictures::SCHEMA,
     preferences::SCHEMA,
     properties::SCHEMA,
     server_facts::SCHEMA,
+    sessions::SCHEMA,
     shared_channels::SCHEMA,
     sidebar_categories::SCHEMA,
     team_members::SCHEMA,
     teams::SCHEMA,
+    user_status::SCHEMA,
     users::SCHEMA,
 ];
 
