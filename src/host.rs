@@ -3,6 +3,7 @@
 
 mod answers;
 mod builder;
+mod effects;
 mod hook_line;
 #[expect(clippy::module_inception, reason = "the room is named after what stands in it")]
 mod host;

@@ -496,3 +496,59 @@ on:
         assert!(!seen.lines().any(forged), "{seen}");
     }
 }
+
+/// A plugin changes a preference: the server stores it, and tells the plugin by its hook. What is in a
+/// data file is there in the next run.
+#[test]
+fn the_embedded_server_remembers_and_its_effects_reach_the_plugins() {
+    let folder = TempDir::new().unwrap();
+    let user = "u".repeat(26);
+    let script = format!(
+        "\
+life:
+  - serve: {{hooks: [OnConfigurationChange, PreferencesHaveChanged]}}
+  - handshake
+  - wait
+on:
+  OnConfigurationChange:
+    - call:
+        rpc: UpdatePreferencesForUser
+        request: {{user_id: {user}, preferences: [{{user_id: {user}, category: a, name: b, value: c}}]}}
+  PreferencesHaveChanged:
+    - log: the hook was called
+"
+    );
+    let dir = bundle(folder.path(), "com.example.remembers", &script);
+    let data = folder.path().join("data.db");
+    let arguments = [dir.to_str().unwrap(), "--verbose", "--data", data.to_str().unwrap()];
+    let mut run = Run::start(&arguments);
+    run.line("active at");
+    // A plugin gets hooks only when it is active.
+    run.type_line("OnConfigurationChange {}");
+    run.line("the hook was called");
+    run.signal(Signal::INT);
+    let (status, printed) = run.end();
+    assert!(status.success(), "{printed}");
+
+    let script = format!(
+        "\
+life:
+  - serve: {{hooks: [OnActivate]}}
+  - handshake
+  - wait
+on:
+  OnActivate:
+    - call: {{rpc: GetPreferenceForUser, request: {{user_id: {user}, category: a, name: b}}}}
+    - call: {{rpc: GetPreferenceForUser, request: {{user_id: {user}, category: a, name: x}}}}
+"
+    );
+    fs::write(dir.join("plugin.py"), script).unwrap();
+    let mut run = Run::start(&arguments);
+    run.line("active at");
+    run.signal(Signal::INT);
+    let (status, printed) = run.end();
+    assert!(status.success(), "{printed}");
+    let report = fake_interpreters::Report::read(&dir.join("report.json")).unwrap();
+    let errors: Vec<_> = report.calls.iter().map(|call| call.error_id.as_deref()).collect();
+    assert_eq!(errors, [None, Some("app.preference.get.app_error")], "{:?}", report.calls);
+}

@@ -324,6 +324,28 @@ pub(crate) struct BundleArguments {
     pub(crate) out: Option<PathBuf>,
 }
 
+/// What answers the API calls of plugins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServerArgument {
+    /// A generated message for every RPC
+    Generated,
+    /// An embedded Mattermost: what one call stores, the next one reads. RPCs that it does not have
+    /// yet answer AppError 501
+    Embedded,
+}
+
+/// What the embedded Mattermost is to be.
+#[derive(Debug, Args)]
+pub(crate) struct EmbeddedArguments {
+    /// What answers the API calls
+    #[arg(long, value_enum, default_value_t = ServerArgument::Generated, conflicts_with = "mocks")]
+    pub(crate) answers: ServerArgument,
+
+    /// Keep the embedded Mattermost's data in this file, which is made if it is missing
+    #[arg(long, value_name = "FILE", conflicts_with = "mocks")]
+    pub(crate) data: Option<PathBuf>,
+}
+
 /// Serve PluginAPI alone, with the answers of `check`.
 ///
 /// The first line on standard output is the server's host:port, for
@@ -354,6 +376,13 @@ pub(crate) struct ServeArguments {
     #[arg(long, value_name = "FILE", conflicts_with = "failing")]
     pub(crate) mocks: Option<PathBuf>,
 
+    #[command(flatten)]
+    pub(crate) embedded: EmbeddedArguments,
+
+    /// Whose calls the embedded Mattermost answers: the plugin's id
+    #[arg(long, value_name = "ID", default_value = "com.example.plugin")]
+    pub(crate) plugin_id: String,
+
     /// How failures travel
     #[arg(long, value_enum, default_value_t = DialectArgument::GoServer)]
     pub(crate) dialect: DialectArgument,
@@ -381,6 +410,9 @@ pub(crate) struct RunArguments {
     /// Answer the API as the mocks in FILE say; examples/mocks.yaml explains itself
     #[arg(long, value_name = "FILE")]
     pub(crate) mocks: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) embedded: EmbeddedArguments,
 
     /// What GetServerVersion answers
     #[arg(long, value_name = "V", default_value = DEFAULT_VERSION)]

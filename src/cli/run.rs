@@ -17,6 +17,7 @@ use super::Failure;
 use super::args::RunArguments;
 use super::interrupts::Interrupts;
 use super::out::{self, complain, say};
+use super::serve::embedded;
 
 const HELP: &str = "  HOOK {JSON}        fire a hook at every plugin that implements it
   ID: HOOK {JSON}    fire it at one plugin
@@ -44,7 +45,10 @@ async fn host(arguments: RunArguments, interrupts: &mut Interrupts) -> Result<Ex
     let trace = Trace::to_files(arguments.events.as_deref(), arguments.trace.as_deref())?;
     let answers = match &arguments.mocks {
         Some(file) => Answers::Mocks(MockFile::load(file)?),
-        None => Answers::Generated,
+        None => match embedded(&arguments.embedded, &arguments.version)? {
+            Some(server) => Answers::Embedded(server),
+            None => Answers::Generated,
+        },
     };
     let starting = Host::builder(&arguments.dirs)
         .answers(answers)

@@ -7,9 +7,10 @@ use std::time::Duration;
 use plugin_conformance::api::GeneratedApi;
 use plugin_conformance::api::mock::MockFile;
 use plugin_conformance::api::{ApiServer, Dialect, Listen};
+use plugin_conformance::embedded::{Embedded, StoreError};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::{DialectArgument, ServeArguments};
+use super::args::{DialectArgument, EmbeddedArguments, ServeArguments, ServerArgument};
 use super::{Failure, out};
 
 /// Calls under way at the end have this long.
@@ -27,7 +28,10 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
     let api = match &mocks {
         Some(mocks) => mocks.plugin_api(),
         None if arguments.failing => GeneratedApi::failing(),
-        None => GeneratedApi::answering(arguments.version),
+        None => match embedded(&arguments.embedded, &arguments.version)? {
+            Some(server) => server.api_of(&arguments.plugin_id),
+            None => GeneratedApi::answering(arguments.version),
+        },
     };
     let dialect = match arguments.dialect {
         DialectArgument::GoServer => Dialect::GoServer,
@@ -54,4 +58,20 @@ pub(super) async fn serve(arguments: ServeArguments) -> Result<ExitCode, Failure
         return Ok(ExitCode::FAILURE);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The embedded Mattermost that was asked for: with a data file also without `--answers`.
+pub(super) fn embedded(
+    arguments: &EmbeddedArguments,
+    version: &str,
+) -> Result<Option<Embedded>, StoreError> {
+    if arguments.answers == ServerArgument::Generated && arguments.data.is_none() {
+        return Ok(None);
+    }
+    let builder = Embedded::builder().version(version);
+    let builder = match &arguments.data {
+        Some(file) => builder.data(file),
+        None => builder,
+    };
+    builder.start().map(Some)
 }

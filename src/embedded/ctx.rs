@@ -9,6 +9,7 @@ use super::config::Config;
 use super::hook_sink::{HookSink, Notice};
 use super::installed::Installed;
 use super::outbox::{Outbox, Sent, WebSocketEvent};
+use super::plugin_commands::PluginCommands;
 use super::server::Shared;
 use super::store::{Failing, Fault, Source, Tx, WriteTx};
 use crate::api::AppError;
@@ -83,6 +84,11 @@ impl Ctx {
     /// The plugins that the server knows of.
     pub(crate) fn installed(&self) -> &Installed {
         &self.shared.installed
+    }
+
+    /// The slash commands that plugins have registered.
+    pub(crate) fn commands(&self) -> &PluginCommands {
+        &self.shared.commands
     }
 
     /// What the server says its version is.

@@ -45,6 +45,7 @@ mod kv;
 mod limits;
 mod outbox;
 mod paging;
+mod plugin_commands;
 mod plugin_side;
 mod refusal;
 mod server;

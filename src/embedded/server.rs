@@ -11,6 +11,7 @@ use super::ctx::Ctx;
 use super::hook_sink::{HookSink, NoPlugins};
 use super::installed::{Installed, Plugin};
 use super::outbox::Outbox;
+use super::plugin_commands::PluginCommands;
 use super::plugin_side::PluginSide;
 use super::store::{Source, Store, StoreError};
 use super::{Clock, Ids, domains};
@@ -43,6 +44,7 @@ pub(super) struct Shared {
     pub(super) outbox: Outbox,
     pub(super) version: String,
     pub(super) installed: Installed,
+    pub(super) commands: PluginCommands,
     /// Held by whoever replaces the configuration.
     pub(super) saving: tokio::sync::Mutex<()>,
     config: RwLock<Config>,
@@ -160,6 +162,7 @@ impl EmbeddedBuilder {
             outbox: Outbox::default(),
             version: self.version,
             installed: Installed::default(),
+            commands: PluginCommands::default(),
             saving: tokio::sync::Mutex::default(),
             config: RwLock::new(config),
             hooks: RwLock::new(Arc::new(NoPlugins)),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use plugin_proto::v1;
@@ -53,6 +53,24 @@ pub struct Environment {
     pub(super) inner: Arc<Inner>,
 }
 
+/// An [`Environment`] that this handle does not keep alive: for what the plugins' API calls cause, which
+/// would otherwise hold the environment that holds the API.
+#[derive(Clone)]
+pub struct WeakEnvironment(Weak<Inner>);
+
+impl WeakEnvironment {
+    /// The environment; `None` when its last handle has been dropped.
+    pub fn upgrade(&self) -> Option<Environment> {
+        self.0.upgrade().map(|inner| Environment { inner })
+    }
+}
+
+impl fmt::Debug for WeakEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WeakEnvironment").finish_non_exhaustive()
+    }
+}
+
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Environment").field("plugins", &self.ids()).finish_non_exhaustive()
@@ -60,6 +78,11 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
+    /// A handle that does not keep the environment alive.
+    pub fn downgrade(&self) -> WeakEnvironment {
+        WeakEnvironment(Arc::downgrade(&self.inner))
+    }
+
     /// Adds the plugin in this folder. It is not started.
     ///
     /// # Errors

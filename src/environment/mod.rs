@@ -22,7 +22,7 @@ mod turns;
 mod version;
 
 pub use builder::EnvironmentBuilder;
-pub use environment::Environment;
+pub use environment::{Environment, WeakEnvironment};
 pub use error::EnvironmentError;
 pub use info::PluginInfo;
 pub use install::{PathProblem, UnpackError, UnpackLimits};

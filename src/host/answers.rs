@@ -7,7 +7,10 @@ use plugin_proto::Service;
 use crate::api::GeneratedApi;
 use crate::api::PluginApi;
 use crate::api::mock::{MockApi, MockFile, Unverified};
-use crate::embedded::{KvApi, KvStore};
+use crate::embedded::{Embedded, KvApi, KvStore};
+use crate::environment::Environment;
+
+use super::effects::Effects;
 
 /// What answers the API calls of the plugins.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +20,8 @@ pub enum Answers {
     Generated,
     /// What the mocks of a file say.
     Mocks(MockFile),
+    /// What an embedded Mattermost says; its effects reach the plugins as hooks.
+    Embedded(Embedded),
 }
 
 /// The answers at work: one API for all plugins, and a KV store with a namespace for each.
@@ -31,6 +36,7 @@ pub(super) struct Answering {
 enum Api {
     Generated(Arc<dyn PluginApi>),
     Mocks(Arc<MockApi>),
+    Embedded(Embedded),
 }
 
 impl std::fmt::Debug for Api {
@@ -38,6 +44,7 @@ impl std::fmt::Debug for Api {
         f.write_str(match self {
             Self::Generated(_) => "Generated",
             Self::Mocks(_) => "Mocks",
+            Self::Embedded(_) => "Embedded",
         })
     }
 }
@@ -49,6 +56,7 @@ impl Answering {
             Answers::Generated => {
                 Self { api: Api::Generated(GeneratedApi::answering(server_version)), kv: Some(kv) }
             }
+            Answers::Embedded(server) => Self { api: Api::Embedded(server.clone()), kv: None },
             Answers::Mocks(file) => {
                 let mut kv_calls =
                     Service::PluginAPI.methods().filter(|method| method.group == "kv");
@@ -66,6 +74,7 @@ impl Answering {
         let api = match &self.api {
             Api::Generated(api) => Arc::clone(api),
             Api::Mocks(mocks) => mocks.plugin_api(),
+            Api::Embedded(server) => server.api_of(plugin_id),
         };
         match &self.kv {
             Some(kv) => Arc::new(KvApi::over(kv, plugin_id, api)),
@@ -73,10 +82,17 @@ impl Answering {
         }
     }
 
+    /// What the plugins' calls cause reaches the plugins of this environment.
+    pub(super) fn reach(&self, environment: &Environment) {
+        if let Api::Embedded(server) = &self.api {
+            server.set_hooks(Effects::on(environment));
+        }
+    }
+
     /// Whether the calls came that the mocks expect.
     pub(super) fn verify(&self) -> Result<(), Unverified> {
         match &self.api {
-            Api::Generated(_) => Ok(()),
+            Api::Generated(_) | Api::Embedded(_) => Ok(()),
             Api::Mocks(mocks) => mocks.verify(),
         }
     }

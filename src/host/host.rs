@@ -120,6 +120,7 @@ impl Host {
         let answering = Answering::new(&builder.answers, &builder.server_version);
         let followers = Followers::default();
         let environment = environment(&builder, &answering, &followers)?;
+        answering.reach(&environment);
         for dir in HostBuilder::bundle_paths(builder.bundles.iter().map(PathBuf::as_path)) {
             environment.add(&dir).await?;
         }

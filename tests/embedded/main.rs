@@ -9,10 +9,12 @@ use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 
 mod bots;
 mod channels;
+mod commands;
 mod configuration;
 mod kv;
 mod people;
 mod pictures;
+mod plugins;
 mod preferences;
 mod properties;
 mod server;

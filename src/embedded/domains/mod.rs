@@ -3,12 +3,14 @@
 mod audit;
 mod bot_changes;
 mod bots;
+mod bundle;
 mod channel_joins;
 mod channel_lists;
 mod channel_members;
 mod channel_notify;
 mod channel_rules;
 mod channels;
+mod commands;
 mod configuration;
 mod custom_status;
 mod custom_status_changes;
@@ -27,6 +29,7 @@ mod pending;
 mod permissions;
 mod picture_changes;
 mod pictures;
+mod plugins;
 mod preferences;
 mod properties;
 mod role_table;
@@ -65,6 +68,7 @@ pub(super) mod handlers {
     pub(in super::super) use super::channel_members::*;
     pub(in super::super) use super::channel_notify::*;
     pub(in super::super) use super::channels::*;
+    pub(in super::super) use super::commands::*;
     pub(in super::super) use super::configuration::{
         get_config, get_plugin_config, get_unsanitized_config, load_plugin_configuration,
         save_config, save_plugin_config,
@@ -81,6 +85,7 @@ pub(super) mod handlers {
     pub(in super::super) use super::pending::*;
     pub(in super::super) use super::permissions::*;
     pub(in super::super) use super::picture_changes::*;
+    pub(in super::super) use super::plugins::*;
     pub(in super::super) use super::preferences::*;
     pub(in super::super) use super::properties::*;
     pub(in super::super) use super::server_facts::*;
@@ -103,6 +108,7 @@ pub(super) const SCHEMAS: &[&str] = &[
     bots::SCHEMA,
     channel_members::SCHEMA,
     channels::SCHEMA,
+    commands::SCHEMA,
     configuration::SCHEMA,
     emoji::SCHEMA,
     kv::SCHEMA,

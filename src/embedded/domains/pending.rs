@@ -44,15 +44,6 @@ pending! {
     search_posts_in_team_for_user
     // emoji
     get_emoji_image
-    // plugin
-    get_bundle_path
-    get_plugins
-    enable_plugin
-    disable_plugin
-    remove_plugin
-    get_plugin_status
-    install_plugin
-    get_plugin_id
     // file
     copy_file_infos
     get_file_info
@@ -67,17 +58,7 @@ pending! {
     get_upload_session
     // bot
     // command
-    register_command
-    unregister_command
     execute_slash_command
-    create_command
-    list_commands
-    list_custom_commands
-    list_plugin_commands
-    list_built_in_commands
-    get_command
-    update_command
-    delete_command
     // misc
     open_interactive_dialog
     request_trial_license

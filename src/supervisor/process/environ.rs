@@ -304,7 +304,9 @@ mod tests {
         let hung = [marked("1"), Environment::Hung, marked("3")];
         assert_eq!(reader.read(wanted()), hung);
         assert_eq!(reader.read(wanted()), hung);
-        assert_eq!(*ASKED.lock().unwrap(), [1, 2, 3, 1, 3]);
+        // The others may be asked more often: on a busy machine a thread that has not begun is given up.
+        let hangs = ASKED.lock().unwrap().iter().filter(|number| **number == 2).count();
+        assert_eq!(hangs, 1, "what hangs is not asked again");
         drop(closed);
         let all = [marked("1"), marked("2"), marked("3")];
         let deadline = Instant::now() + Duration::from_secs(20);
