@@ -5,8 +5,8 @@
 
 pub(crate) use std::sync::{Arc, Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub(crate) use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, watch};
-pub(crate) use tokio::task::{JoinHandle, spawn};
+pub(crate) use tokio::sync::{Mutex as AsyncMutex, OwnedMutexGuard, oneshot, watch};
+pub(crate) use tokio::task::spawn;
 pub(crate) use tokio::time::sleep;
 
 /// A watch channel that has nobody who looks yet.

@@ -497,3 +497,108 @@ async fn a_healthy_plugin_is_left_alone() {
     assert_eq!(keeper.current().unwrap().pid(), life.pid());
     assert!(soon(keeper.deactivate()).await);
 }
+
+// Ends that overlap
+
+/// A kill reaches a life that is being stopped, and the plugin can be started again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kill_cuts_a_deactivation_short() {
+    let plugin = Plugin::of("hang-in-on-deactivate");
+    let timeouts = Timeouts { deactivate: Duration::from_secs(600), ..quick_stop() };
+    let keeper = Keeper::new(plugin.builder().timeouts(timeouts), patient());
+    soon(keeper.activate()).await.unwrap();
+    // Its caller goes away; the stop goes on.
+    tokio::select! {
+        () = plugin.event(|kind| matches!(kind, EventKind::Stopping { .. })) => {}
+        ended = keeper.deactivate() => panic!("{ended}"),
+    }
+    assert_eq!(keeper.state(), Stopping);
+    soon(keeper.kill()).await;
+    assert_eq!(keeper.state(), NotRunning);
+    plugin.assert_nothing_left().await;
+    soon(keeper.activate()).await.unwrap();
+    soon(keeper.kill()).await;
+    plugin.assert_nothing_left().await;
+}
+
+/// Limits that are as good as none panic nowhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn limits_of_centuries_are_limits() {
+    let all = Duration::MAX;
+    let timeouts = Timeouts {
+        handshake: all,
+        connect: all,
+        health: all,
+        hook: all,
+        deactivate: all,
+        controller: all,
+        leave: all,
+        grace: all,
+        reap: all,
+        output: all,
+        api_drain: all,
+    };
+    assert_eq!(timeouts.longest_stop(), all);
+    let plugin = Plugin::of("well-behaved");
+    let life = soon(plugin.builder().timeouts(timeouts).launch()).await.unwrap();
+    soon(life.health_check()).await.unwrap();
+    assert_eq!(soon(life.shutdown()).await.error, None);
+    plugin.assert_nothing_left().await;
+}
+
+/// A hook layer and an API factory that panic fail their launch, which is undone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn code_of_the_host_that_panics_fails_the_launch() {
+    for layer in [true, false] {
+        let plugin = Plugin::of("well-behaved");
+        let builder = match layer {
+            true => plugin.builder().hook_layer(|_| panic!("a layer's fault")),
+            false => plugin.alone().api_server(|| panic!("a factory's fault")),
+        };
+        let error = soon(builder.timeouts(quick_stop()).launch()).await.unwrap_err();
+        assert!(matches!(error.failure, LaunchFailure::Panicked { .. }), "{error}");
+        assert!(error.to_string().contains("'s fault"), "{error}");
+        plugin.ended().await;
+        plugin.assert_nothing_left().await;
+    }
+}
+
+/// Panics while the plugin is active.
+struct Breaks;
+
+impl plugin_conformance::supervisor::Schedule for Breaks {
+    fn delay(&self, moment: &plugin_conformance::supervisor::Moment<'_>) -> Duration {
+        use plugin_conformance::supervisor::{Point, lifecycle::Action};
+        assert_ne!(moment.point, Point::Begun(Action::Announce), "the schedule's fault");
+        Duration::ZERO
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_driver_that_panics_ends_its_life() {
+    let plugin = Plugin::of("well-behaved");
+    let builder = plugin.builder().timeouts(quick_stop()).schedule(Arc::new(Breaks));
+    let error = soon(builder.launch()).await.unwrap_err();
+    assert!(error.to_string().contains("the schedule's fault"), "{error}");
+    plugin.assert_nothing_left().await;
+    assert_eq!(plugin.kinds().last(), Some(&EventKind::Ended));
+}
+
+/// Who calls a hook after a crash is told of it, and not that somebody stops the plugin.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hook_under_way_in_a_crash_is_told_of_the_crash() {
+    let plugin = Plugin::good(
+        "OnActivate, UserHasJoinedChannel",
+        "on: {UserHasJoinedChannel: [block_thread]}\n",
+    );
+    let life = soon(plugin.builder().timeouts(quick_stop()).launch()).await.unwrap();
+    let hooks = life.hooks().clone();
+    let call = tokio::spawn(async move { hooks.user_has_joined_channel(Default::default()).await });
+    plugin
+        .report_where(|report| report.hooks.iter().any(|hook| hook == "UserHasJoinedChannel"))
+        .await;
+    signal(life.pid(), Signal::KILL);
+    let error = soon(call).await.unwrap().answer().unwrap_err();
+    assert!(matches!(error, plugin_conformance::hooks::HookError::Disconnected { .. }), "{error}");
+    soon(life.ended()).await;
+}

@@ -117,7 +117,8 @@ pub async fn unary(
     let Some(deadline) = deadline else {
         return send(channel, method, request).await;
     };
-    request.set_timeout(deadline);
+    // The header has eight digits, of hours at most.
+    request.set_timeout(deadline.min(Duration::from_secs(99_999_999 * 3600)));
     let start = Instant::now();
     match tokio::time::timeout(deadline, send(channel, method, request)).await {
         // Transport and server watch the deadline, too, but tonic calls its end a cancellation.

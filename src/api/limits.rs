@@ -30,6 +30,19 @@ impl Default for ConnectionLimits {
     }
 }
 
+impl ConnectionLimits {
+    /// Times that are as good as none, such as [`Duration::MAX`], as times that can be added to a
+    /// moment: hyper adds them without looking.
+    pub(super) fn within_reason(self) -> Self {
+        const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+        Self {
+            ping_interval: self.ping_interval.min(FAR),
+            ping_timeout: self.ping_timeout.min(FAR),
+            ..self
+        }
+    }
+}
+
 /// The largest message that is accepted or sent, in bytes: 100 MiB, what the Python SDK allows
 /// itself on its API channel.
 pub const MAX_MESSAGE_BYTES: usize = 100 * 1024 * 1024;

@@ -263,7 +263,7 @@ impl ApiServerBuilder {
     pub async fn start(self) -> Result<ApiServer, ListenError> {
         let (listener, target) = Listener::bind(&self.listen).await?;
         let guard = Guard::new(self.callers, &self.listen)?;
-        let rules = Arc::new(Rules { guard, limits: self.limits });
+        let rules = Arc::new(Rules { guard, limits: self.limits.within_reason() });
         let (service, layers) = self.service().await;
         let service = if layers.is_empty() {
             HttpService::Plain(service)

@@ -5,6 +5,7 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
+#[cfg(feature = "sabotage")]
 use super::host_for_checks::HostArguments;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fake_interpreters::sdk_driver::Break;
@@ -40,6 +41,7 @@ pub(crate) enum Command {
     Coverage(CoverageArguments),
     Stress(StressArguments),
     #[command(hide = true)]
+    #[cfg(feature = "sabotage")]
     HostForChecks(HostArguments),
     #[command(hide = true)]
     SdkDriver(SdkDriverArguments),
@@ -542,10 +544,12 @@ pub(crate) struct StressArguments {
     pub(crate) events: Option<PathBuf>,
 
     /// A fault for the driver to have, which the run must find
+    #[cfg(feature = "sabotage")]
     #[arg(long, value_name = "FAULT", hide = true)]
     pub(crate) fault: Option<FaultArgument>,
 }
 
+#[cfg(feature = "sabotage")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum FaultArgument {
     /// The API server is stopped before the process is reaped

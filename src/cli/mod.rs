@@ -4,6 +4,7 @@ mod args;
 mod catalogue;
 mod check;
 mod coverage;
+#[cfg(feature = "sabotage")]
 mod host_for_checks;
 mod interrupts;
 mod out;
@@ -70,6 +71,7 @@ pub(crate) fn main() -> ExitCode {
             Command::Serve(arguments) => serve::serve(arguments).await,
             Command::Run(arguments) => run::run(arguments).await,
             Command::Coverage(arguments) => coverage::coverage(&arguments).await,
+            #[cfg(feature = "sabotage")]
             Command::HostForChecks(arguments) => host_for_checks::host(arguments).await,
             Command::Stress(arguments) => stress::stress(arguments).await,
             Command::SdkDriver(arguments) => {

@@ -9,14 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use clap::ValueEnum as _;
 use plugin_conformance::conformance::Interpreter;
 use plugin_conformance::conformance::stress::{Lived, Role, Stress, Summary, Until};
-use plugin_conformance::supervisor::Fault;
 use serde_json::json;
 
 use super::Failure;
-use super::args::{FaultArgument, StressArguments};
+use super::args::StressArguments;
 use super::out::say;
 
 pub(super) async fn stress(arguments: StressArguments) -> Result<ExitCode, Failure> {
@@ -42,7 +40,10 @@ pub(super) async fn stress(arguments: StressArguments) -> Result<ExitCode, Failu
         (Some(duration), _) => Until::Elapsed(duration),
         (None, cycles) => Until::Cycles(cycles.unwrap_or(1000)),
     };
-    stress.fault = arguments.fault.map(fault);
+    #[cfg(feature = "sabotage")]
+    {
+        stress.fault = arguments.fault.map(sabotage::fault);
+    }
     if let Some((plugin, cycle)) = arguments.only {
         return only(&stress, plugin, cycle).await;
     }
@@ -91,8 +92,9 @@ fn replay(stress: &Stress, arguments: &StressArguments) -> String {
     if !characters.is_empty() {
         command += &format!(" --characters {}", characters.join(","));
     }
-    if let Some(fault) = arguments.fault.and_then(|fault| fault.to_possible_value()) {
-        command += &format!(" --fault {}", fault.get_name());
+    #[cfg(feature = "sabotage")]
+    if let Some(fault) = arguments.fault {
+        command += &sabotage::option(fault);
     }
     command + " --only"
 }
@@ -116,15 +118,6 @@ fn create(path: Option<&Path>, option: &str) -> Result<Option<File>, String> {
         })
     })
     .transpose()
-}
-
-const fn fault(argument: FaultArgument) -> Fault {
-    match argument {
-        FaultArgument::ApiFirst => Fault::ApiFirst,
-        FaultArgument::ReleaseTwice => Fault::ReleaseTwice,
-        FaultArgument::StopLost => Fault::StopLost,
-        FaultArgument::HooksGoOn => Fault::HooksGoOn,
-    }
 }
 
 async fn only(stress: &Stress, plugin: u64, cycle: u64) -> Result<ExitCode, Failure> {
@@ -174,4 +167,28 @@ fn tell(summary: &Summary, replay: &str) {
         summary.leaks.len(),
         summary.seconds,
     ));
+}
+
+/// The hidden option `--fault`.
+#[cfg(feature = "sabotage")]
+mod sabotage {
+    use clap::ValueEnum as _;
+    use plugin_conformance::supervisor::Fault;
+
+    use crate::cli::args::FaultArgument;
+
+    pub(super) const fn fault(argument: FaultArgument) -> Fault {
+        match argument {
+            FaultArgument::ApiFirst => Fault::ApiFirst,
+            FaultArgument::ReleaseTwice => Fault::ReleaseTwice,
+            FaultArgument::StopLost => Fault::StopLost,
+            FaultArgument::HooksGoOn => Fault::HooksGoOn,
+        }
+    }
+
+    /// As it stands in a command.
+    pub(super) fn option(fault: FaultArgument) -> String {
+        let value = fault.to_possible_value();
+        value.map(|value| format!(" --fault {}", value.get_name())).unwrap_or_default()
+    }
 }

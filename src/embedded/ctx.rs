@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::config::Config;
 use super::hook_sink::{HookSink, Notice};
+use super::in_flight::InFlight;
 use super::installed::Installed;
 use super::outbox::{Outbox, Sent, WebSocketEvent};
 use super::plugin_commands::PluginCommands;
@@ -104,6 +105,11 @@ impl Ctx {
     /// Tells the active plugins what has happened.
     pub(crate) fn tell(&self, notice: impl Into<Notice>) {
         self.hooks().tell(notice.into());
+    }
+
+    /// What is being done right now.
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.shared.in_flight
     }
 
     /// Keeps what leaves the server.

@@ -40,6 +40,7 @@ mod ctx;
 mod domains;
 mod hook_sink;
 mod ids;
+mod in_flight;
 mod installed;
 mod kv;
 mod limits;

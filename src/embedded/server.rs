@@ -9,6 +9,7 @@ use plugin_proto::Method;
 use super::config::Config;
 use super::ctx::Ctx;
 use super::hook_sink::{HookSink, NoPlugins};
+use super::in_flight::InFlight;
 use super::installed::{Installed, Plugin};
 use super::outbox::Outbox;
 use super::plugin_commands::PluginCommands;
@@ -42,6 +43,7 @@ pub struct Embedded(Arc<Shared>);
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) outbox: Outbox,
+    pub(super) in_flight: InFlight,
     pub(super) version: String,
     pub(super) installed: Installed,
     pub(super) commands: PluginCommands,
@@ -160,6 +162,7 @@ impl EmbeddedBuilder {
         Ok(Embedded(Arc::new(Shared {
             store,
             outbox: Outbox::default(),
+            in_flight: InFlight::default(),
             version: self.version,
             installed: Installed::default(),
             commands: PluginCommands::default(),

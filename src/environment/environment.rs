@@ -153,8 +153,17 @@ impl Environment {
     /// cut off. No plugin is started from now on; the registry can still be read. It takes no longer
     /// than the slowest plugin's [`longest_stop`](crate::supervisor::Timeouts::longest_stop). May be called
     /// again, and from several tasks at once.
+    ///
+    /// Dropped, the stop goes on in the background, and a later call waits for it.
     pub async fn shutdown(&self) {
         self.inner.shut_down().await;
+    }
+
+    /// Kills all plugins at once, those too that are being launched or stopped, and waits until
+    /// nothing is left. As after a [`shutdown`](Self::shutdown), which it cuts short if one is under
+    /// way, no plugin is started from now on.
+    pub async fn kill(&self) {
+        self.inner.kill().await;
     }
 
     /// The ids of all plugins, in the order in which they were added.

@@ -143,4 +143,11 @@ impl Inner {
         self.tasks.close();
         self.tasks.wait().await;
     }
+
+    /// Kills all plugins at once and waits for every task.
+    pub(super) async fn kill(&self) {
+        self.plugins.kill().await;
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
 }

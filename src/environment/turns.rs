@@ -71,4 +71,11 @@ impl Registry {
         let entries = self.close();
         futures::future::join_all(entries.iter().map(|entry| entry.keeper.shut_down())).await;
     }
+
+    /// The same, but kills them: also what is being launched or stopped.
+    pub(super) async fn kill(&self) {
+        let entries = self.close();
+        let killed = entries.iter().map(|entry| entry.keeper.kill_for_good());
+        futures::future::join_all(killed).await;
+    }
 }

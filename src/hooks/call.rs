@@ -23,6 +23,9 @@ use super::sound::Sound;
 /// A hook's request may be as large as gRPC allows, as with the upstream supervisor.
 const MAX_REQUEST_BYTES: usize = i32::MAX as usize;
 
+/// The longest that `grpc-timeout` can say: eight digits, of hours.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(99_999_999 * 3600);
+
 /// One call of a unary hook. Its `Debug` shows no payload: that may hold passwords and messages.
 #[derive(Clone)]
 pub struct HookCall {
@@ -66,7 +69,7 @@ impl Service<HookCall> for Wire {
 
     fn call(&mut self, call: HookCall) -> Self::Future {
         let mut request = Request::new(call.request);
-        request.set_timeout(call.deadline);
+        request.set_timeout(call.deadline.min(LONGEST_TIMEOUT));
         unary(self.0.clone(), call.method.path, request, self.1.answer()).boxed()
     }
 }

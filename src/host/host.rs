@@ -278,13 +278,10 @@ impl Host {
         self.finish().await
     }
 
-    /// Kills the plugins at once, and waits until nothing is left.
+    /// Kills the plugins at once, those too that are being launched or stopped, and waits until
+    /// nothing is left.
     pub async fn kill(&self) {
-        let ids = self.environment.ids();
-        let lives = ids.iter().filter_map(|id| self.environment.supervisor(id));
-        join_all(lives.map(|life| async move { life.kill().await })).await;
-        self.front.stop(Duration::ZERO).await;
-        self.environment.shutdown().await;
+        tokio::join!(self.environment.kill(), self.front.stop(Duration::ZERO));
         if let Err(error) = self.finish().await {
             tracing::warn!(%error, "the host was killed");
         }

@@ -12,7 +12,8 @@ use super::schedule::{Schedule, Scheduled};
 use crate::api::{ApiServer, ApiServerBuilder, ApiToken, Listen, PluginApi, TokenError};
 use crate::hooks::{BoxHookService, HookLayer, HookLimits};
 
-/// How long each wait may last. Every wait has one: no plugin can hold the supervisor for ever.
+/// How long each wait may last. Every wait has one: no plugin can hold the supervisor for ever, unless
+/// a limit is as good as none ([`Duration::MAX`] is allowed).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
     /// From the start of the process to its handshake line; 10 s.
@@ -61,14 +62,17 @@ impl Timeouts {
     /// The longest that a stop can take, whatever the plugin does.
     pub fn longest_stop(&self) -> Duration {
         const API_ABORT: Duration = Duration::from_secs(2);
-        self.deactivate
-            + self.controller
-            + self.leave
-            + self.grace
-            + self.reap
-            + self.output
-            + self.api_drain
-            + API_ABORT
+        let steps = [
+            self.deactivate,
+            self.controller,
+            self.leave,
+            self.grace,
+            self.reap,
+            self.output,
+            self.api_drain,
+            API_ABORT,
+        ];
+        steps.into_iter().fold(Duration::ZERO, Duration::saturating_add)
     }
 }
 

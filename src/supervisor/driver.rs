@@ -1,7 +1,11 @@
 //! Carries out the actions of a [`Lifecycle`]: the thin layer between the pure machine and tokio.
 
-use std::ffi::OsStr;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+mod actions;
+mod sabotage;
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use futures::FutureExt as _;
@@ -14,16 +18,17 @@ use super::config::SupervisorBuilder;
 use super::ended::Ended;
 use super::error::{LaunchError, LaunchFailure};
 use super::events::{EventKind, EventLog};
-use super::handshake::{Handshake, HandshakeAddress, HandshakeError};
+use super::handshake::HandshakeAddress;
+use super::leash::Leash;
 use super::lifecycle::{Action, Ending, Event, Lifecycle, Phase};
 use super::output::TailBuffer;
 use super::plan::Plan;
-use super::process::{self, ExitReport, Process};
-use super::pump::{FirstLine, Pumps};
+use super::process::{ExitReport, ExitStatus, Process};
+use super::pump::Pumps;
 use super::schedule::{Fault, Pace};
-use crate::api::{ApiServer, ApiToken, ListenError, TOKEN_VARIABLE};
-use crate::error_chain::chain_with_remedy;
-use crate::hooks::{self, Hooks, HooksConfig};
+use crate::api::{ApiServer, ApiToken};
+use crate::escape::escape_control;
+use crate::hooks::Hooks;
 
 /// After the process exited, what is awaited of it has this long to come or to fail by itself: its
 /// end of the pipe and of the connection is closed.
@@ -35,10 +40,8 @@ pub(crate) const STOP_ASKED: &str = "a stop was asked for";
 /// What the handles of a life share with its driver.
 #[derive(Debug)]
 pub(super) struct Controls {
-    /// Asks for an orderly stop.
-    pub(super) stop: CancellationToken,
-    /// Asks for a stop at once.
-    pub(super) kill: CancellationToken,
+    /// Asks for a stop, orderly or at once.
+    pub(super) leash: Leash,
     /// From the first moment of the stop on, no hook is called.
     pub(super) stopping: CancellationToken,
     /// The process is gone: what was asked of it has no answer any more.
@@ -75,27 +78,33 @@ pub(super) struct Driver {
     address: Option<HandshakeAddress>,
     hooks: Option<Hooks>,
     failure: Option<LaunchFailure>,
+    /// What the first panic said.
+    panic: Option<String>,
     exit: Option<ExitReport>,
     tail: Arc<Mutex<TailBuffer>>,
     pid: u32,
     /// The process has exited; it may not be reaped yet.
     exited: bool,
     stopping_announced: bool,
+    /// What was asked for and heard.
+    stop_heard: bool,
+    kill_heard: bool,
+    /// The action under way; pending for ever if there is none.
+    under_way: BoxFuture<'static, Outcome>,
+    /// Whoever waits for the end knows of it.
+    end_told: bool,
+}
+
+/// What the driver can hear.
+enum Heard {
+    Kill,
+    Stop,
+    Outcome(Outcome),
+    Exit,
 }
 
 /// The outcome of an action: a change to what the driver holds, and the machine's event.
 type Outcome = (Event, Box<dyn FnOnce(&mut Driver) + Send>);
-
-fn outcome(event: Event, change: impl FnOnce(&mut Driver) + Send + 'static) -> Outcome {
-    (event, Box::new(change))
-}
-
-fn failed(failure: impl Into<LaunchFailure>) -> Outcome {
-    let failure = failure.into();
-    outcome(Event::Failed, |driver| {
-        driver.failure.get_or_insert(failure);
-    })
-}
 
 impl Driver {
     pub(super) fn new(
@@ -122,71 +131,139 @@ impl Driver {
             address: None,
             hooks: None,
             failure: None,
+            panic: None,
             exit: None,
             tail: Arc::default(),
             pid: 0,
             exited: false,
             stopping_announced: false,
+            stop_heard: false,
+            kill_heard: false,
+            under_way: futures::future::pending().boxed(),
+            end_told: false,
         }
     }
 
-    /// Lives the life to its end.
+    /// Lives the life to its end. A panic, which may be that of a hook layer or an API factory, is an
+    /// event as any other.
     pub(super) async fn run(mut self) {
-        let controls = Arc::clone(&self.controls);
-        let mut under_way: BoxFuture<'static, Outcome> = futures::future::pending().boxed();
-        let (mut stop_heard, mut kill_heard) = (false, false);
         // The launch may have been dropped before this task began.
-        let mut event = match controls.stop.is_cancelled() {
+        let mut event = match self.controls.leash.is_pulled() {
             true => Event::StopRequested,
             false => Event::Launch,
         };
         loop {
-            if let Some(action) = self.life.step(event) {
-                self.announce_stopping();
-                controls.phase.send_replace(self.life.phase());
-                if action == Action::Finish {
-                    self.pace.passes(action);
-                    return self.finish();
+            match AssertUnwindSafe(self.turn(event)).catch_unwind().await {
+                Ok(Some(next)) => event = next,
+                Ok(None) => return,
+                // Its end could not be told. It is when this driver is dropped.
+                Err(_) if self.life.phase() == Phase::Ended => return,
+                Err(panic) => {
+                    self.panicked(&*panic);
+                    event = Event::Panicked;
                 }
-                // What was under way is dropped before the new action begins.
-                drop(under_way);
-                under_way = self.pace.clone().begin(action, || self.begin(action));
             }
-            let exited = async {
-                match &self.process {
-                    Some(process) if !self.exited => process.exited().await,
-                    _ => futures::future::pending().await,
-                }
-                if self.life.phase().awaits_plugin() {
-                    // What the process said before it exited may not be read yet.
-                    tokio::time::sleep(SETTLE).await;
-                }
-            };
-            event = tokio::select! {
-                biased;
-                // Who has asked for a stop wants nothing new to begin.
-                () = controls.kill.cancelled(), if !kill_heard => {
-                    kill_heard = true;
-                    Event::KillRequested
-                }
-                () = controls.stop.cancelled(), if !stop_heard => {
-                    stop_heard = true;
-                    Event::StopRequested
-                }
-                (event, change) = &mut under_way => {
-                    under_way = futures::future::pending().boxed();
-                    change(&mut self);
-                    event
-                }
-                () = exited => {
-                    self.exited = true;
-                    Event::Exited
-                }
-            };
-            self.pace.heard(event).await;
-            if self.pace.has(Fault::StopLost) {
-                stop_heard |= controls.stop.is_cancelled();
+        }
+    }
+
+    /// Does what an event asks for, and waits for the next one; none follows the end.
+    async fn turn(&mut self, event: Event) -> Option<Event> {
+        if let Some(action) = self.life.step(event) {
+            self.announce_stopping();
+            self.controls.phase.send_replace(self.life.phase());
+            if action == Action::Finish {
+                self.pace.passes(action);
+                self.finish();
+                return None;
             }
+            // What was under way is dropped before the new action begins.
+            self.under_way = futures::future::pending().boxed();
+            self.under_way = self.pace.clone().begin(action, || self.begin(action));
+        }
+        let event = match self.hear().await {
+            Heard::Kill => {
+                // A kill is a stop as well.
+                (self.kill_heard, self.stop_heard) = (true, true);
+                Event::KillRequested
+            }
+            Heard::Stop => {
+                self.stop_heard = true;
+                Event::StopRequested
+            }
+            Heard::Outcome((event, change)) => {
+                self.under_way = futures::future::pending().boxed();
+                change(self);
+                event
+            }
+            Heard::Exit => {
+                self.exited = true;
+                Event::Exited
+            }
+        };
+        self.pace.heard(event).await;
+        if self.pace.has(Fault::StopLost) {
+            self.stop_heard |= self.controls.leash.is_pulled();
+        }
+        Some(event)
+    }
+
+    async fn hear(&mut self) -> Heard {
+        let leash = &self.controls.leash;
+        let process = self.process.as_ref().filter(|_| !self.exited);
+        let awaits_plugin = self.life.phase().awaits_plugin();
+        let exited = async {
+            match process {
+                Some(process) => process.exited().await,
+                None => futures::future::pending().await,
+            }
+            if awaits_plugin {
+                // What the process said before it exited may not be read yet.
+                tokio::time::sleep(SETTLE).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            // Who has asked for a stop wants nothing new to begin.
+            () = leash.killing().cancelled(), if !self.kill_heard => Heard::Kill,
+            () = leash.stopping().cancelled(), if !self.stop_heard => Heard::Stop,
+            outcome = &mut self.under_way => Heard::Outcome(outcome),
+            () = exited => Heard::Exit,
+        }
+    }
+
+    /// Keeps what a panic says, drops what was under way, and logs what that will not log any more.
+    fn panicked(&mut self, panic: &(dyn Any + Send)) {
+        let phase = self.life.phase();
+        let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        let reason = escape_control(&text.unwrap_or_else(|| "no message".to_owned()));
+        let failure = LaunchFailure::Panicked { phase, reason };
+        let error = failure.to_string();
+        self.panic.get_or_insert_with(|| error.clone());
+        self.failure.get_or_insert(failure);
+        // The panic may be that of a subscriber to these.
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            tracing::error!(plugin_id = self.plan.plugin_id, error, "the driver panicked");
+        }));
+        // Dropped, a process is killed and a server stopped.
+        self.under_way = futures::future::pending().boxed();
+        let lost = match phase {
+            Phase::Deactivating => Some(EventKind::Deactivated { error: Some(error) }),
+            Phase::Reaping if self.exit.is_none() && self.pid != 0 => {
+                let report = ExitReport {
+                    status: ExitStatus::Unknown,
+                    stragglers: 0,
+                    timed_out: true,
+                    unseen: None,
+                };
+                self.exit = Some(report.clone());
+                Some(EventKind::Exited { report })
+            }
+            Phase::StoppingApi => Some(EventKind::ApiStopped { forced: 0 }),
+            _ => None,
+        };
+        if let Some(lost) = lost {
+            let _ = catch_unwind(AssertUnwindSafe(|| self.record(lost)));
         }
     }
 
@@ -214,446 +291,34 @@ impl Driver {
                 (Ending::Crashed, _) => "the process exited by itself".to_owned(),
                 (Ending::ExitedDuring(phase), None) => format!("the process exited while {phase}"),
                 (_, Some(failure)) => failure.to_string(),
+                (Ending::Panicked, None) => "the supervisor panicked".to_owned(),
                 (Ending::LaunchFailed(phase), None) => format!("the launch failed while {phase}"),
             };
             self.record(EventKind::Stopping { reason });
         }
     }
 
-    fn begin(&mut self, action: Action) -> BoxFuture<'static, Outcome> {
-        match action {
-            Action::StartApi => self.start_api(),
-            Action::Spawn => self.spawn(),
-            Action::ReadHandshake => self.read_handshake(),
-            Action::Connect => self.connect(),
-            Action::CheckHealth => self.check_health(),
-            Action::AskHooks => self.ask_hooks(),
-            Action::Activate => self.activate(),
-            Action::Announce => self.announce(),
-            Action::Deactivate => self.deactivate(),
-            Action::AskToLeave => self.ask_to_leave(),
-            Action::AwaitLeave => grace(self.config.timeouts.leave),
-            Action::Terminate => self.terminate(),
-            Action::Reap => self.reap(),
-            Action::StopApi => self.stop_api(),
-            Action::Finish => futures::future::pending().boxed(),
-        }
-    }
-
-    fn start_api(&self) -> BoxFuture<'static, Outcome> {
-        if self.pace.has(Fault::ApiLate) {
-            return self.start_api_late();
-        }
-        let (builder, token) = (self.config.api_builder(), self.config.launch_token());
-        let started = Arc::clone(&self.started);
-        async move {
-            let Some(mut builder) = builder else {
-                return failed(LaunchFailure::NoPhase(Phase::StartingApi));
-            };
-            let token = match token {
-                Ok(token) => token,
-                Err(error) => return failed(ListenError::from(error)),
-            };
-            if let Some(token) = token.clone() {
-                builder = builder.token(token);
-            }
-            match builder.start().await {
-                Ok(api) => {
-                    started.lock().unwrap_or_else(PoisonError::into_inner).replace(api);
-                    outcome(Event::ApiListening, |driver| {
-                        driver.api = driver.take_started();
-                        if let Some(api) = &driver.api {
-                            let target = api.target().to_owned();
-                            driver.record(EventKind::ApiListening { target });
-                        }
-                        driver.api_token = token;
-                    })
-                }
-                Err(error) => failed(error),
-            }
-        }
-        .boxed()
-    }
-
-    /// Chooses a port, and listens there some time later: for tests of the tests.
-    fn start_api_late(&self) -> BoxFuture<'static, Outcome> {
-        let (builder, started) = (self.config.api_builder(), Arc::clone(&self.started));
-        async move {
-            let chosen = std::net::TcpListener::bind(("127.0.0.1", 0));
-            let address = chosen.and_then(|listener| listener.local_addr());
-            let (Some(builder), Ok(address)) = (builder, address) else {
-                return failed(LaunchFailure::NoPhase(Phase::StartingApi));
-            };
-            tokio::spawn(async move {
-                tokio::time::sleep(Duration::from_millis(300)).await;
-                if let Ok(api) = builder.listen(crate::api::Listen::Tcp(address)).start().await {
-                    started.lock().unwrap_or_else(PoisonError::into_inner).replace(api);
-                }
-            });
-            outcome(Event::ApiListening, move |driver| {
-                driver.late_target = Some(address.to_string());
-            })
-        }
-        .boxed()
-    }
-
-    fn take_started(&self) -> Option<ApiServer> {
-        self.started.lock().unwrap_or_else(PoisonError::into_inner).take()
-    }
-
-    fn spawn(&self) -> BoxFuture<'static, Outcome> {
-        let target = self.api.as_ref().map(ApiServer::target);
-        if self.pace.has(Fault::NeverStarts) {
-            return async { failed(LaunchFailure::NoPhase(Phase::Spawning)) }.boxed();
-        }
-        let target = target.or(self.late_target.as_deref());
-        let mut command = self.plan.command(target, &self.config.environment);
-        command = self.sabotaged(command);
-        // An outer host's token, inherited, would be none of this plugin's business.
-        if let Some(token) = &self.api_token {
-            command = command.env(TOKEN_VARIABLE, token.secret());
-        } else if !self.config.environment.contains_key(OsStr::new(TOKEN_VARIABLE)) {
-            command = command.env_remove(TOKEN_VARIABLE);
-        }
-        let (plugin_id, log) = (self.plan.plugin_id.clone(), Arc::clone(&self.config.log));
-        let tail = Arc::clone(&self.tail);
-        async move {
-            match process::spawn(&command).await {
-                Ok((process, stdout, stderr)) => outcome(Event::Spawned, move |driver| {
-                    driver.pid = process.pid();
-                    driver.record(EventKind::Spawned { pid: process.pid() });
-                    driver.process = Some(process);
-                    driver.pumps = Some(Pumps::start(stdout, stderr, plugin_id, log, tail));
-                }),
-                Err(error) => failed(error),
-            }
-        }
-        .boxed()
-    }
-
-    /// The command with the fault that the schedule asks for: for tests of the tests.
-    fn sabotaged(&self, command: process::Command) -> process::Command {
-        let faults: [(Fault, &[&str]); 6] = [
-            (Fault::NoCookie, &["MATTERMOST_PLUGIN"]),
-            (Fault::NoProtocolVersions, &["PLUGIN_PROTOCOL_VERSIONS"]),
-            (Fault::NoPorts, &["PLUGIN_MIN_PORT", "PLUGIN_MAX_PORT"]),
-            (Fault::NoPluginId, &["MATTERMOST_PLUGIN_ID"]),
-            (Fault::NoPluginPath, &["MATTERMOST_PLUGIN_PATH"]),
-            (Fault::NoTarget, &[crate::api::TARGET_VARIABLE]),
-        ];
-        let forgotten = faults.iter().filter(|(fault, _)| self.pace.has(*fault));
-        let mut command = forgotten
-            .flat_map(|(_, names)| names.iter())
-            .fold(command, |command, name| command.env_remove(name));
-        if self.pace.has(Fault::NoEnvironment) {
-            command = std::env::vars_os().fold(command, |command, (name, _)| command.forget(name));
-        }
-        if let Some(inherited) = std::env::var_os(crate::api::TARGET_VARIABLE)
-            && self.pace.has(Fault::InheritedTarget)
-        {
-            command = command.env(crate::api::TARGET_VARIABLE, inherited);
-        }
-        if self.pace.has(Fault::ExtraArgument) {
-            command = command.arg("--serve");
-        }
-        if self.pace.has(Fault::OtherFolder) {
-            command = command.folder("/");
-        }
-        if self.pace.has(Fault::SystemPython)
-            && let Ok(python) = which::which("python3")
-        {
-            command = command.other_program(python);
-        }
-        command
-    }
-
-    fn read_handshake(&mut self) -> BoxFuture<'static, Outcome> {
-        let line = self.pumps.as_mut().and_then(Pumps::first_line);
-        let (mut after, bundle) = (self.config.timeouts.handshake, self.plan.bundle.clone());
-        if self.pace.has(Fault::PatientHandshake) {
-            after = Duration::from_secs(60);
-        } else if self.pace.has(Fault::HastyHandshake) {
-            after = Duration::from_secs(3);
-        }
-        async move {
-            let Some(line) = line else {
-                return failed(LaunchFailure::NoPhase(Phase::Handshaking));
-            };
-            let parsed = match tokio::time::timeout(after, line).await {
-                Err(_) => Err(HandshakeError::Timeout { after }),
-                Ok(Ok(FirstLine::Line(line))) => Handshake::parse(&line),
-                Ok(Ok(FirstLine::TooLong { limit })) => Err(HandshakeError::LineTooLong { limit }),
-                Ok(Ok(FirstLine::None) | Err(_)) => Err(HandshakeError::NoLine { status: None }),
-            };
-            match parsed {
-                Ok(handshake) => outcome(Event::Handshaken, move |driver| {
-                    let address = match handshake.address {
-                        // A relative path is relative to the plugin's working directory.
-                        HandshakeAddress::Unix(path) => HandshakeAddress::Unix(bundle.join(path)),
-                        address => address,
-                    };
-                    driver.record(EventKind::Handshaken { address: address.to_string() });
-                    driver.address = Some(address);
-                }),
-                Err(error) => failed(error),
-            }
-        }
-        .boxed()
-    }
-
-    fn connect(&self) -> BoxFuture<'static, Outcome> {
-        let address = self.address.clone();
-        let (after, limits) = (self.config.timeouts.connect, self.config.hook_limits);
-        let config = HooksConfig {
-            plugin_id: self.plan.plugin_id.clone(),
-            deadline: self.config.timeouts.hook,
-            stopping: self.controls.stopping.clone(),
-            gone: self.controls.gone.clone(),
-            crashed: self.controls.crashed.clone(),
-            layers: self.config.hook_layers.clone(),
-            limits,
-        };
-        async move {
-            let Some(address) = address else {
-                return failed(LaunchFailure::NoPhase(Phase::Connecting));
-            };
-            if let HandshakeAddress::Tcp { host, port } = &address {
-                let lookup = tokio::net::lookup_host((host.as_str(), *port));
-                let reason = match tokio::time::timeout(after, lookup).await {
-                    Ok(Ok(_)) => None,
-                    Ok(Err(error)) => Some(chain_with_remedy(&error)),
-                    Err(_) => Some(format!("no answer within {after:?}")),
-                };
-                if let Some(reason) = reason {
-                    let addr = format!("{host}:{port}");
-                    return failed(HandshakeError::Unresolvable { addr, reason });
-                }
-            }
-            let unreachable = |reason: String| {
-                let address = address.to_string();
-                failed(LaunchFailure::Unreachable { address, reason })
-            };
-            match tokio::time::timeout(after, hooks::connect(&address, &limits)).await {
-                Err(_) => unreachable(format!("no answer within {after:?}")),
-                Ok(Err(error)) => unreachable(chain_with_remedy(&error)),
-                Ok(Ok(channel)) => outcome(Event::Connected, move |driver| {
-                    driver.hooks = Some(Hooks::new(channel, address, config));
-                }),
-            }
-        }
-        .boxed()
-    }
-
-    /// An action on the plugin's gRPC server.
-    fn with_hooks<F, Fut>(&self, action: F) -> BoxFuture<'static, Outcome>
-    where
-        F: FnOnce(Hooks) -> Fut,
-        Fut: Future<Output = Outcome> + Send + 'static,
-    {
-        match self.hooks.clone() {
-            Some(hooks) => action(hooks).boxed(),
-            None => {
-                let phase = self.life.phase();
-                async move { failed(LaunchFailure::NoPhase(phase)) }.boxed()
-            }
-        }
-    }
-
-    fn check_health(&self) -> BoxFuture<'static, Outcome> {
-        let each = self.config.timeouts.health;
-        if self.pace.has(Fault::NoHealthCheck) {
-            return async { outcome(Event::Healthy, |_| ()) }.boxed();
-        }
-        let any = self.pace.has(Fault::AnyHealth);
-        self.with_hooks(move |hooks| async move {
-            match hooks.check_health(each).await {
-                Ok(()) => outcome(Event::Healthy, |driver| driver.record(EventKind::Healthy)),
-                Err(_) if any => outcome(Event::Healthy, |_| ()),
-                Err(error) => failed(error),
-            }
-        })
-    }
-
-    fn ask_hooks(&self) -> BoxFuture<'static, Outcome> {
-        let pace = self.pace.clone();
-        self.with_hooks(|mut hooks| async move {
-            match hooks.learn().await {
-                Err(_) if pace.has(Fault::ImplementedMayFail) => {
-                    let event = Event::HooksKnown { activate: false, deactivate: false };
-                    outcome(event, |driver| driver.hooks = Some(hooks))
-                }
-                Err(error) => failed(LaunchFailure::Implemented(error)),
-                Ok(named) => {
-                    let event = Event::HooksKnown {
-                        activate: hooks.implements("OnActivate")
-                            && !pace.has(Fault::NeverActivates),
-                        deactivate: hooks.implements("OnDeactivate")
-                            && !pace.has(Fault::NeverDeactivates),
-                    };
-                    outcome(event, |driver| {
-                        driver.record(EventKind::HooksKnown { hooks: named });
-                        driver.hooks = Some(hooks);
-                    })
-                }
-            }
-        })
-    }
-
-    fn activate(&self) -> BoxFuture<'static, Outcome> {
-        let may_fail = self.pace.has(Fault::ActivateMayFail);
-        self.with_hooks(move |hooks| async move {
-            match hooks.on_activate(Default::default()).await.decision {
-                Err(_) if may_fail => outcome(Event::Activated, |_| ()),
-                Ok(()) => outcome(Event::Activated, |_| ()),
-                Err(error) => failed(LaunchFailure::OnActivate(error)),
-            }
-        })
-    }
-
-    fn announce(&mut self) -> BoxFuture<'static, Outcome> {
-        self.record(EventKind::Active);
-        if let (Some(ready), Some(hooks)) = (self.ready.take(), self.hooks.clone()) {
-            let target = self.api.as_ref().map(|api| api.target().to_owned());
-            let api_address = self.api.as_ref().and_then(ApiServer::tcp_address);
-            let active = Active { hooks, target, api_address, pid: self.pid };
-            if ready.send(Ok(active)).is_err() {
-                // The caller has gone away before it had a handle to stop the plugin with.
-                self.controls.stop.cancel();
-            }
-        }
-        if self.pace.has(Fault::StopsSoon) {
-            self.controls.stop.cancel();
-        }
-        futures::future::pending().boxed()
-    }
-
-    /// `OnDeactivate` goes to the plugin although, for everybody else, the stop has begun.
-    fn deactivate(&mut self) -> BoxFuture<'static, Outcome> {
-        let mut deadline = self.config.timeouts.deactivate;
-        if self.pace.has(Fault::HastyDeactivate) {
-            deadline = Duration::from_millis(200);
-        } else if self.pace.has(Fault::PatientDeactivate) {
-            deadline = Duration::from_secs(600);
-        }
-        let early = self.pace.has(Fault::ApiBeforeDeactivate).then(|| self.api.take()).flatten();
-        let Some(hooks) = self.hooks.clone() else {
-            return async { outcome(Event::Deactivated, |_| ()) }.boxed();
-        };
-        let hooks = hooks.for_the_end(deadline);
-        async move {
-            if let Some(api) = early {
-                api.stop(Duration::ZERO).await;
-            }
-            let error = hooks.on_deactivate(Default::default()).await.decision.err();
-            let error = error.map(|error| error.to_string());
-            outcome(Event::Deactivated, |driver| {
-                if let Some(error) = &error {
-                    tracing::warn!(plugin_id = driver.plan.plugin_id, error, "OnDeactivate failed");
-                }
-                driver.record(EventKind::Deactivated { error });
-            })
-        }
-        .boxed()
-    }
-
-    fn ask_to_leave(&self) -> BoxFuture<'static, Outcome> {
-        let (hooks, deadline) = (self.hooks.clone(), self.config.timeouts.controller);
-        async move {
-            let agreed = match hooks {
-                Some(hooks) => hooks.ask_to_leave(deadline).await,
-                None => false,
-            };
-            outcome(Event::LeaveAnswered(agreed), move |driver| {
-                driver.record(EventKind::AskedToLeave { agreed });
-            })
-        }
-        .boxed()
-    }
-
-    fn terminate(&self) -> BoxFuture<'static, Outcome> {
-        if self.pace.has(Fault::KillsAtOnce) {
-            return grace(Duration::ZERO);
-        }
-        self.record(EventKind::Terminating);
-        if let Some(process) = &self.process
-            && let Err(error) = process.terminate()
-        {
-            tracing::warn!(plugin_id = self.plan.plugin_id, %error, "SIGTERM could not be sent");
-        }
-        grace(self.config.timeouts.grace)
-    }
-
-    fn reap(&mut self) -> BoxFuture<'static, Outcome> {
-        // No connection outlives the process.
-        self.hooks = None;
-        let (process, pumps) = (self.process.take(), self.pumps.take());
-        let (reap, output) = (self.config.timeouts.reap, self.config.timeouts.output);
-        let too_early = self.pace.has(Fault::ApiFirst).then(|| self.api.take()).flatten();
-        if !self.exited {
-            self.record(EventKind::Killing);
-        }
-        async move {
-            if let Some(api) = too_early {
-                api.stop(Duration::ZERO).await;
-            }
-            let report = match process {
-                Some(process) => Some(process.finish(reap).await),
-                None => None,
-            };
-            if let Some(pumps) = pumps {
-                pumps.finish(output).await;
-            }
-            outcome(Event::Reaped, move |driver| {
-                driver.controls.gone.cancel();
-                if let Some(report) = report {
-                    driver.record(EventKind::Exited { report: report.clone() });
-                    driver.exit = Some(report);
-                }
-            })
-        }
-        .boxed()
-    }
-
-    fn stop_api(&mut self) -> BoxFuture<'static, Outcome> {
-        let api = self.api.take().or_else(|| self.take_started());
-        let drain = self.config.timeouts.api_drain;
-        let never = self.pace.has(Fault::NeverEnds) && self.life.ending() == Some(Ending::Stopped);
-        async move {
-            if never {
-                futures::future::pending::<()>().await;
-            }
-            let forced = match api {
-                Some(api) => {
-                    let stop = api.stop(drain).await;
-                    stop.forced + stop.stuck
-                }
-                None => 0,
-            };
-            outcome(Event::ApiStopped, move |driver| {
-                if driver.pace.has(Fault::ReleaseTwice) {
-                    driver.record(EventKind::ApiStopped { forced });
-                }
-                driver.record(EventKind::ApiStopped { forced });
-            })
-        }
-        .boxed()
-    }
-
     /// Nothing is left: wakes whoever waits.
-    fn finish(mut self) {
+    fn finish(&mut self) {
         self.record(EventKind::Ended);
+        self.tell_the_end();
+    }
+
+    fn tell_the_end(&mut self) {
+        self.end_told = true;
         let ending = self.life.ending().unwrap_or(Ending::Stopped);
         let stderr = match self.tail.lock() {
             Ok(tail) => tail.to_string(),
             Err(poisoned) => poisoned.into_inner().to_string(),
         };
-        let ended = Ended { ending, exit: self.exit.clone(), stderr: stderr.clone() };
+        let (exit, error) = (self.exit.clone(), self.panic.clone());
+        let ended = Ended { ending, exit, stderr: stderr.clone(), error };
         self.controls.ended.send_replace(Some(ended));
         if let Some(ready) = self.ready.take() {
             let failure = self.failure.take().unwrap_or(match ending {
                 Ending::ExitedDuring(phase) => LaunchFailure::ExitedDuring(phase),
                 Ending::LaunchFailed(phase) => LaunchFailure::NoPhase(phase),
-                Ending::Stopped | Ending::Crashed => LaunchFailure::Stopped,
+                Ending::Stopped | Ending::Crashed | Ending::Panicked => LaunchFailure::Stopped,
             });
             let error = LaunchError {
                 plugin_id: self.plan.plugin_id.clone(),
@@ -667,10 +332,21 @@ impl Driver {
     }
 }
 
-fn grace(period: Duration) -> BoxFuture<'static, Outcome> {
-    async move {
-        tokio::time::sleep(period).await;
-        outcome(Event::GraceOver, |_| ())
+impl Drop for Driver {
+    /// A driver whose end was not told was dropped with its runtime, or panicked in the telling.
+    /// Nobody waits for it in vain.
+    fn drop(&mut self) {
+        if self.end_told {
+            return;
+        }
+        self.controls.stopping.cancel();
+        self.controls.gone.cancel();
+        self.hooks = None;
+        // What these hold ends as it is dropped: the process is killed, the server stops.
+        self.under_way = futures::future::pending().boxed();
+        self.process = None;
+        self.api = None;
+        drop(self.take_started());
+        self.tell_the_end();
     }
-    .boxed()
 }

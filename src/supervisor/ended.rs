@@ -12,4 +12,7 @@ pub struct Ended {
     pub exit: Option<ExitReport>,
     /// The last lines that it wrote to stderr.
     pub stderr: String,
+    /// What failed on this side of the boundary, if anything did: code of the supervisor, or a hook
+    /// layer, API factory or schedule that was given to it, panicked.
+    pub error: Option<String>,
 }

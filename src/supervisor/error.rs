@@ -107,6 +107,17 @@ pub enum LaunchFailure {
     /// Somebody stopped it.
     #[error("the plugin was stopped before it was active")]
     Stopped,
+    /// Code of this process panicked: the supervisor's own, or a hook layer, API factory or schedule
+    /// that was given to it.
+    #[error(
+        "the supervisor panicked while {phase}: {reason}; look for the fault in the hook layer, API or schedule that was given to it, or report this"
+    )]
+    Panicked {
+        /// When.
+        phase: Phase,
+        /// What the panic said.
+        reason: String,
+    },
     /// The driver was asked for a step whose ground is missing: a defect of the supervisor.
     #[error("the supervisor lost its footing while {0}; please report this")]
     NoPhase(Phase),

@@ -3,8 +3,8 @@
 //! The machine knows the order of things and nothing else: no clock, no process, no socket. At any
 //! time at most one action is under way; the driver carries it out and reports its outcome as an
 //! event. A new action replaces the one under way, whose late outcome is never heard. Besides the
-//! outcomes, three events can come at any time: the process exited, a stop was asked for, a kill
-//! was asked for.
+//! outcomes, four events can come at any time: the process exited, a stop was asked for, a kill
+//! was asked for, and the driver panicked, with which the action under way is lost.
 //!
 //! ```
 //! use plugin_conformance::supervisor::lifecycle::{Action, Event, Lifecycle};
@@ -111,6 +111,9 @@ pub enum Event {
     StopRequested,
     /// Somebody wants the plugin stopped at once.
     KillRequested,
+    /// The driver panicked: what was under way is lost. Whatever the phase, the life goes on to its
+    /// end, and is nearer to it than before.
+    Panicked,
 }
 
 /// What the driver has to do. It replaces whatever the driver was doing.
@@ -159,6 +162,8 @@ pub enum Ending {
     ExitedDuring(Phase),
     /// The process exited while it was active and nobody had asked.
     Crashed,
+    /// The supervisor's driver, or code of its user that it ran, panicked while the plugin was active.
+    Panicked,
 }
 
 /// The state machine. `step` never panics; an event that has no meaning in a phase changes nothing.
@@ -201,6 +206,7 @@ impl Lifecycle {
         match event {
             Event::StopRequested | Event::KillRequested => self.stop(event),
             Event::Exited => self.exited(),
+            Event::Panicked => self.panicked(),
             _ => self.outcome(event),
         }
     }
@@ -280,6 +286,32 @@ impl Lifecycle {
         Some(Action::Reap)
     }
 
+    /// The end goes on with the step that follows the one that is lost.
+    fn panicked(&mut self) -> Option<Action> {
+        use Action as A;
+        use Phase as P;
+        let launching = Ending::LaunchFailed(self.phase);
+        let (ending, (phase, action)) = match self.phase {
+            P::Ended => return None,
+            P::Idle => (launching, (P::Ended, A::Finish)),
+            // The server may listen, and the process may run, although nobody has heard of it.
+            P::StartingApi => (launching, (P::StoppingApi, A::StopApi)),
+            P::Spawning | P::Handshaking | P::Connecting | P::CheckingHealth | P::AskingHooks => {
+                (launching, (P::Reaping, A::Reap))
+            }
+            P::Activating => (launching, (P::AskingToLeave, A::AskToLeave)),
+            P::Active if self.deactivate => (Ending::Panicked, (P::Deactivating, A::Deactivate)),
+            P::Active | P::Deactivating => (Ending::Panicked, (P::AskingToLeave, A::AskToLeave)),
+            P::AskingToLeave | P::Leaving => (Ending::Panicked, (P::Terminating, A::Terminate)),
+            P::Terminating => (Ending::Panicked, (P::Reaping, A::Reap)),
+            P::Reaping => (Ending::Panicked, self.after_process()),
+            P::StoppingApi => (Ending::Panicked, (P::Ended, A::Finish)),
+        };
+        self.ending.get_or_insert(ending);
+        self.phase = phase;
+        Some(action)
+    }
+
     fn stop(&mut self, event: Event) -> Option<Action> {
         let kill = event == Event::KillRequested;
         let (phase, action) = match self.phase {
@@ -335,6 +367,7 @@ mod tests {
         Event::Exited,
         Event::StopRequested,
         Event::KillRequested,
+        Event::Panicked,
     ];
 
     /// What the world holds, as the actions leave it.
@@ -371,7 +404,7 @@ mod tests {
             Some(A::Announce | A::Finish) | None => &[],
         };
         outcomes.contains(&event)
-            || matches!(event, E::StopRequested | E::KillRequested)
+            || matches!(event, E::StopRequested | E::KillRequested | E::Panicked)
             || (event == E::Exited && world.process && world.pending != Some(A::Spawn))
     }
 
@@ -390,6 +423,12 @@ mod tests {
                     Event::Reaped => world.process = false,
                     Event::ApiStopped => world.api = false,
                     Event::StopRequested | Event::KillRequested => world.stop_asked = true,
+                    // What the lost action held is released with it.
+                    Event::Panicked => match world.pending {
+                        Some(Action::Reap) => world.process = false,
+                        Some(Action::StopApi) => world.api = false,
+                        _ => {}
+                    },
                     _ => {}
                 }
                 if let Some(action) = life.step(event) {
@@ -447,7 +486,13 @@ mod tests {
             assert!(depth < 10, "no end in sight: {life:?}");
             let outcomes = EVENTS.iter().filter(|event| {
                 possible(&world, **event)
-                    && !matches!(event, Event::Exited | Event::StopRequested | Event::KillRequested)
+                    && !matches!(
+                        event,
+                        Event::Exited
+                            | Event::StopRequested
+                            | Event::KillRequested
+                            | Event::Panicked
+                    )
             });
             let depths = outcomes.map(|&event| {
                 let (mut life, mut world) = (life.clone(), world);
@@ -479,6 +524,52 @@ mod tests {
             let finished = stopped == Some(Action::Finish);
             let world = World { pending: stopped.or(pending), finished, ..World::default() };
             assert!(longest(&life, world, 0) < 10);
+        }
+    }
+
+    /// However often the driver panics, each time brings the end nearer.
+    #[test]
+    fn panics_alone_lead_to_the_end_from_every_phase() {
+        let launch = [
+            Event::Launch,
+            Event::ApiListening,
+            Event::Spawned,
+            Event::Handshaken,
+            Event::Connected,
+            Event::Healthy,
+            Event::HooksKnown { activate: true, deactivate: true },
+            Event::Activated,
+        ];
+        for reached in 0..=launch.len() {
+            let mut life = Lifecycle::new(true);
+            for &event in &launch[..reached] {
+                let _ = life.step(event);
+            }
+            let mut actions = Vec::new();
+            while let Some(action) = life.step(Event::Panicked) {
+                actions.push(action);
+                assert!(actions.len() < 7, "{actions:?}");
+            }
+            assert_eq!((life.phase(), actions.last()), (Phase::Ended, Some(&Action::Finish)));
+            let wanted = match reached {
+                8 => Ending::Panicked,
+                _ => Ending::LaunchFailed(
+                    [
+                        Phase::Idle,
+                        Phase::StartingApi,
+                        Phase::Spawning,
+                        Phase::Handshaking,
+                        Phase::Connecting,
+                        Phase::CheckingHealth,
+                        Phase::AskingHooks,
+                        Phase::Activating,
+                    ][reached],
+                ),
+            };
+            assert_eq!(life.ending(), Some(wanted));
+            // Where there may be a process or a server, it is released.
+            assert_eq!(actions.contains(&Action::StopApi), reached > 0, "{actions:?}");
+            assert_eq!(actions.contains(&Action::Reap), reached > 1, "{actions:?}");
         }
     }
 

@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod handshake;
 mod interpreter;
+mod leash;
 pub mod lifecycle;
 mod log;
 mod manifest;
@@ -39,7 +40,7 @@ pub use log::{LogRecord, LogSink, Stream, tracing_sink};
 pub use manifest::{Manifest, ManifestError, PythonOptions, Server};
 pub use output::{Level, ParsedLine, StderrParser};
 pub use process::{ExitReport, ExitStatus, SpawnError, Unseen};
-#[doc(hidden)]
+#[cfg(feature = "sabotage")]
 pub use schedule::Fault;
 pub use schedule::{Moment, Point, Schedule, SeededSchedule};
 pub use script::{Script, ScriptError};
@@ -47,3 +48,4 @@ pub use script::{Script, ScriptError};
 pub use supervisor::Supervisor;
 
 pub(crate) use driver::STOP_ASKED;
+pub(crate) use leash::Leash;

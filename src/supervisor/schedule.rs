@@ -34,8 +34,9 @@ pub struct Moment<'a> {
     pub point: Point,
 }
 
-/// A fault that a driver can be told to have: for tests of the tests, which must find it.
-#[doc(hidden)]
+/// A fault that a driver can be told to have: for tests of the tests, which must find it. It is told
+/// by a [`Schedule`], and only in builds with the feature `sabotage`.
+#[cfg_attr(not(feature = "sabotage"), allow(dead_code, unreachable_pub))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The API server is stopped before the process is reaped.
@@ -116,7 +117,7 @@ pub trait Schedule: Send + Sync {
     }
 
     /// The fault that the driver is to have: none.
-    #[doc(hidden)]
+    #[cfg(feature = "sabotage")]
     fn fault(&self) -> Option<Fault> {
         None
     }
@@ -172,7 +173,11 @@ impl Schedule for SeededSchedule {
             0 | 1 => Duration::ZERO,
             // Shorter than any timer: the driver lets others run.
             2 => Duration::from_nanos(1),
-            _ => self.longest * part / 1000,
+            // A longest delay of centuries is cut off rather than multiplied.
+            _ => match self.longest.checked_mul(part) {
+                Some(parts) => parts / 1000,
+                None => self.longest / 1000 * part,
+            },
         }
     }
 }
@@ -220,7 +225,15 @@ impl Pace {
         }))
     }
 
+    /// Whether the driver is to have this fault. Without the feature no driver has any, and what it
+    /// would do is not compiled in.
+    #[cfg(not(feature = "sabotage"))]
+    pub(super) const fn has(&self, _: Fault) -> bool {
+        false
+    }
+
     /// Whether the driver is to have this fault. Without a schedule it has none.
+    #[cfg(feature = "sabotage")]
     pub(super) fn has(&self, fault: Fault) -> bool {
         self.0.as_ref().is_some_and(|paced| paced.schedule.fault() == Some(fault))
     }

@@ -13,6 +13,7 @@ use super::driver::{Controls, Driver};
 use super::ended::Ended;
 use super::error::{LaunchError, LaunchFailure};
 use super::events::EventLog;
+use super::leash::Leash;
 use super::lifecycle::{Ending, Phase};
 use super::plan::Plan;
 use crate::hooks::{HealthError, Hooks};
@@ -52,14 +53,11 @@ impl Supervisor {
         SupervisorBuilder::new(bundle.as_ref())
     }
 
-    async fn launch(
-        config: SupervisorBuilder,
-        stop: CancellationToken,
-    ) -> Result<Self, LaunchError> {
+    async fn launch(config: SupervisorBuilder, leash: Leash) -> Result<Self, LaunchError> {
         let bundle = config.bundle.clone();
         // Reads files, which may take its time.
         let plan = tokio::task::spawn_blocking(move || Plan::of(&bundle));
-        let plan = match stop.run_until_cancelled(plan).await {
+        let plan = match leash.stopping().run_until_cancelled(plan).await {
             Some(plan) => plan.unwrap_or(Err(LaunchFailure::NoPhase(Phase::Idle))),
             None => Err(LaunchFailure::Stopped),
         };
@@ -71,8 +69,7 @@ impl Supervisor {
         })?;
 
         let controls = Arc::new(Controls {
-            stop,
-            kill: CancellationToken::new(),
+            leash,
             stopping: CancellationToken::new(),
             gone: CancellationToken::new(),
             crashed: CancellationToken::new(),
@@ -82,7 +79,7 @@ impl Supervisor {
             events: config.events.clone().unwrap_or_default(),
         });
         // From here on: if this future is dropped, the driver undoes what there is.
-        let stop = controls.stop.clone().drop_guard();
+        let stop = controls.leash.stop_when_dropped();
         let (plugin_id, health) = (plan.plugin_id.clone(), config.timeouts.health);
         let (ready, launched) = oneshot::channel();
         tokio::spawn(Driver::new(config, plan, Arc::clone(&controls), ready).run());
@@ -148,7 +145,7 @@ impl Supervisor {
     /// `Shutdown`, SIGTERM, SIGKILL to the group, and then the API server. Takes at most
     /// [`Timeouts::longest_stop`](super::Timeouts::longest_stop).
     pub async fn shutdown(&self) -> Ended {
-        self.controls.stop.cancel();
+        self.controls.leash.stop();
         self.ended().await
     }
 
@@ -160,7 +157,7 @@ impl Supervisor {
 
     /// Kills the plugin at once, without `OnDeactivate` or SIGTERM, and waits until nothing is left.
     pub async fn kill(&self) -> Ended {
-        self.controls.kill.cancel();
+        self.controls.leash.kill();
         self.ended().await
     }
 
@@ -172,6 +169,7 @@ impl Supervisor {
             ending: Ending::Stopped,
             exit: None,
             stderr: String::new(),
+            error: None,
         })
     }
 }
@@ -185,15 +183,13 @@ impl SupervisorBuilder {
     /// # Errors
     /// [`LaunchError`] says which step failed, and how.
     pub async fn launch(&self) -> Result<Supervisor, LaunchError> {
-        self.launch_until(&CancellationToken::new()).await
+        self.launch_on(&Leash::default()).await
     }
 
-    /// The same; when `stop` is cancelled before the plugin is active, the launch is undone and then
-    /// fails with [`LaunchFailure::Stopped`](super::LaunchFailure::Stopped).
-    pub(crate) async fn launch_until(
-        &self,
-        stop: &CancellationToken,
-    ) -> Result<Supervisor, LaunchError> {
-        Supervisor::launch(self.clone(), stop.child_token()).await
+    /// The same; the leash ends the launch, and the life that comes of it. When it is pulled before
+    /// the plugin is active, the launch is undone and then fails with
+    /// [`LaunchFailure::Stopped`](super::LaunchFailure::Stopped).
+    pub(crate) async fn launch_on(&self, leash: &Leash) -> Result<Supervisor, LaunchError> {
+        Supervisor::launch(self.clone(), leash.child()).await
     }
 }

@@ -61,7 +61,8 @@ type AllLives = Arc<Mutex<Lives>>;
 
 fn plugin(id: &'static str) -> (AllLives, Arc<Entry>) {
     let lives = AllLives::default();
-    let builder = SupervisorBuilder { bundle: id, lives: Arc::clone(&lives), crashes: 0 };
+    let lived = Arc::clone(&lives);
+    let builder = SupervisorBuilder { bundle: id, lives: lived, crashes: 0, hangs: false };
     let info = Info { id, bundle: PathBuf::from(id) };
     let keeper = Keeper::new(builder, KeeperOptions::default());
     (lives, Arc::new(Entry { info, keeper, turn: Arc::default() }))
@@ -290,4 +291,44 @@ fn shutdown_against_activations() {
 #[test]
 fn a_shutdown_that_leaves_the_list_open_is_found() {
     fails_and_replays(shutdown_against_launches::<true>);
+}
+
+/// A shutdown that hangs, whose caller goes away at whatever point, and then a kill: nothing lives.
+/// `STOPS` asks for another orderly stop instead.
+fn kill_after_a_shutdown<const STOPS: bool>() {
+    let registry = Arc::new(Registry::default());
+    let lives = ["a", "b"].map(|id| {
+        let lives = AllLives::default();
+        let lived = Arc::clone(&lives);
+        let builder = SupervisorBuilder { bundle: id, lives: lived, crashes: 0, hangs: true };
+        let info = Info { id, bundle: PathBuf::from(id) };
+        let keeper = Keeper::new(builder, KeeperOptions::default());
+        registry.add(Arc::new(Entry { info, keeper, turn: Arc::default() })).unwrap();
+        lives
+    });
+    let none_lives = || lives.iter().all(|lives| lives.lock().unwrap().alive == 0);
+    block_on(registry.activate("a")).unwrap();
+    let [launched, stopped] = [(); 2].map(|()| Arc::clone(&registry));
+    let launching = spawn(async move { drop(launched.activate("b").await) });
+    let stopping = spawn(async move { stopped.shut_down().await });
+    block_on(yield_now());
+    stopping.abort();
+    match STOPS {
+        true => block_on(registry.shut_down()),
+        false => block_on(registry.kill()),
+    }
+    assert!(none_lives(), "a life is left");
+    block_on(launching).unwrap();
+    assert!(none_lives(), "a life has begun");
+    assert!(matches!(block_on(registry.activate("a")), Err(EnvironmentError::ShuttingDown)));
+}
+
+#[test]
+fn a_kill_reaches_what_is_being_launched_or_stopped() {
+    random_orders(400, kill_after_a_shutdown::<false>);
+}
+
+#[test]
+fn a_kill_that_only_asks_for_an_orderly_stop_is_found() {
+    fails_and_replays(kill_after_a_shutdown::<true>);
 }

@@ -7,6 +7,7 @@
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 mod api;
+mod dropped;
 mod environment;
 mod supervisor;
 mod sync;
@@ -222,7 +223,8 @@ fn a_push_outside_of_the_lock_is_found() {
 
 fn keeper(crashes: usize) -> (Arc<Mutex<Lives>>, Arc<Keeper>) {
     let lives = Arc::new(Mutex::new(Lives::default()));
-    let builder = SupervisorBuilder { bundle: "number", lives: Arc::clone(&lives), crashes };
+    let lived = Arc::clone(&lives);
+    let builder = SupervisorBuilder { bundle: "number", lives: lived, crashes, hangs: false };
     (lives, Arc::new(Keeper::new(builder, KeeperOptions::default())))
 }
 
@@ -282,13 +284,13 @@ fn keeper_gives_up_after_three_failures() {
 fn a_keeper_without_its_lock_is_found() {
     fn case() {
         let lives = Arc::new(Mutex::new(Lives::default()));
-        let builder = SupervisorBuilder { bundle: "number", lives, crashes: 0 };
+        let builder = SupervisorBuilder { bundle: "number", lives, crashes: 0, hangs: false };
         let runs = Arc::new(watched(false));
         let activate = || {
             let (builder, runs) = (builder.clone(), Arc::clone(&runs));
             spawn(async move {
                 if !*runs.borrow() {
-                    let life = builder.launch_until(&Default::default()).await.unwrap();
+                    let life = builder.launch_on(&Default::default()).await.unwrap();
                     runs.send_replace(true);
                     std::mem::forget(life);
                 }

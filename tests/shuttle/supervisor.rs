@@ -4,6 +4,8 @@
 mod events;
 #[path = "../../src/environment/keeper.rs"]
 mod keeper;
+#[path = "../../src/supervisor/leash.rs"]
+mod leash;
 #[path = "../../src/environment/restart.rs"]
 mod restart;
 
@@ -15,8 +17,8 @@ use std::convert::Infallible;
 
 pub(crate) use events::{EventKind, EventLog};
 pub(crate) use keeper::{Keeper, KeeperOptions, PluginState};
+pub(crate) use leash::Leash;
 pub(crate) use restart::{RestartPolicy, Strikes, Verdict};
-use tokio_util::sync::CancellationToken;
 
 use crate::sync::{Arc, Mutex, watch, watched};
 
@@ -52,13 +54,15 @@ pub(crate) struct SupervisorBuilder {
     pub(crate) lives: Arc<Mutex<Lives>>,
     /// How many of the first lives end by themselves.
     pub(crate) crashes: usize,
+    /// An orderly stop never ends: only a kill does.
+    pub(crate) hangs: bool,
 }
 
 impl SupervisorBuilder {
-    pub(crate) async fn launch_until(
-        &self,
-        stop: &CancellationToken,
-    ) -> Result<Supervisor, LaunchError> {
+    pub(crate) async fn launch_on(&self, leash: &Leash) -> Result<Supervisor, LaunchError> {
+        if leash.is_pulled() {
+            return Err(LaunchError);
+        }
         let number = {
             let mut lives = self.lives.lock().unwrap();
             lives.launched += 1;
@@ -66,9 +70,12 @@ impl SupervisorBuilder {
             assert_eq!(lives.alive, 1, "two lives at once");
             lives.launched
         };
-        let life = Supervisor { lives: Arc::clone(&self.lives), gone: watched(false) };
+        let (leash, gone) = (leash.child(), watched(false));
+        // Dropped before its end, it is a life that nobody ends: a second one meets it.
+        let life = Supervisor { lives: Arc::clone(&self.lives), gone, leash, hangs: self.hangs };
         shuttle::future::yield_now().await;
-        if stop.is_cancelled() {
+        if life.leash.is_pulled() {
+            shuttle::future::yield_now().await;
             life.end();
             return Err(LaunchError);
         }
@@ -84,11 +91,14 @@ impl SupervisorBuilder {
 pub(crate) struct Supervisor {
     lives: Arc<Mutex<Lives>>,
     gone: watch::Sender<bool>,
+    leash: Leash,
+    hangs: bool,
 }
 
 /// How it ended.
 pub(crate) struct Ended {
     pub(crate) exit: Option<process::ExitReport>,
+    pub(crate) error: Option<String>,
 }
 
 impl Supervisor {
@@ -106,11 +116,20 @@ impl Supervisor {
     pub(crate) async fn ended(&self) -> Ended {
         let mut gone = self.gone.subscribe();
         gone.wait_for(|gone| *gone).await.unwrap();
-        Ended { exit: None }
+        Ended { exit: None, error: None }
     }
 
     pub(crate) async fn shutdown_because(&self, _why: &str) -> Ended {
+        if self.hangs {
+            self.leash.killing().cancelled().await;
+        }
         shuttle::future::yield_now().await;
+        self.end();
+        self.ended().await
+    }
+
+    pub(crate) async fn kill(&self) -> Ended {
+        self.leash.kill();
         self.end();
         self.ended().await
     }

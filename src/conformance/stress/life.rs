@@ -26,7 +26,7 @@ use crate::environment::{Keeper, KeeperOptions, PluginState};
 use crate::hooks::Hooks;
 use crate::supervisor::lifecycle::Action;
 use crate::supervisor::{
-    EventKind, EventLog, Schedule, SeededSchedule, Supervisor, SupervisorBuilder,
+    EventKind, EventLog, Leash, Schedule, SeededSchedule, Supervisor, SupervisorBuilder,
 };
 
 /// A call that is given up is given up after this time.
@@ -127,6 +127,7 @@ pub(super) async fn live(
         cut: (plan.ending == Ending::StopLaunch).then_some((plan.cut, plan.stage)),
         stop: stop.clone(),
         last: Mutex::default(),
+        #[cfg(feature = "sabotage")]
         fault: stress.fault,
     });
     let (witnessed, counted) = (trace.clone(), Arc::clone(&calls));
@@ -163,13 +164,14 @@ pub(super) async fn live(
                 _ => std::future::pending().await,
             }
         };
+        let leash = Leash::stopped_by(&stop);
         let launched = match plan.ending.is_kept() {
             true => {
                 keep(plan, builder.clone(), (&log, &trace), &mut lived).await;
                 None
             }
             false => Some(tokio::select! {
-                launched = builder.launch_until(&stop) => Some(launched),
+                launched = builder.launch_on(&leash) => Some(launched),
                 () = cut => None,
             }),
         };

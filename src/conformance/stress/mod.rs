@@ -28,6 +28,7 @@ pub use role::{ROLES, Role, RoleError, ordinary};
 pub use summary::{Broken, Summary};
 
 use super::{BundleError, Interpreter};
+#[cfg(feature = "sabotage")]
 use crate::supervisor::Fault;
 
 /// Lives of each plugin between two censuses.
@@ -84,7 +85,7 @@ pub struct Stress {
     /// A life that takes longer has not ended; 20 s, far more than a limit that is let elapse.
     pub patience: Duration,
     /// For tests: a fault of the driver.
-    #[doc(hidden)]
+    #[cfg(feature = "sabotage")]
     pub fault: Option<Fault>,
     /// For tests.
     pub sabotage: Option<Sabotage>,
@@ -103,6 +104,7 @@ impl Stress {
             longest: Duration::from_millis(10),
             until: Until::Cycles(1000),
             patience: Duration::from_secs(20),
+            #[cfg(feature = "sabotage")]
             fault: None,
             sabotage: None,
             observe: None,

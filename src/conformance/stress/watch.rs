@@ -15,8 +15,10 @@ use super::super::DEFAULT_VERSION;
 use super::super::evidence::is_alive;
 use super::super::invariants::{Fact, LifeTrace, Resource};
 use crate::api::{AppError, DynamicApi};
+#[cfg(feature = "sabotage")]
+use crate::supervisor::Fault;
 use crate::supervisor::lifecycle::Action;
-use crate::supervisor::{EventKind, Fault, Moment, Point, Schedule, SeededSchedule};
+use crate::supervisor::{EventKind, Moment, Point, Schedule, SeededSchedule};
 
 use super::plan::Stage;
 
@@ -35,6 +37,7 @@ pub(super) struct Watching {
     pub(super) stop: CancellationToken,
     /// The action that was begun last.
     pub(super) last: Mutex<Option<Action>>,
+    #[cfg(feature = "sabotage")]
     pub(super) fault: Option<Fault>,
 }
 
@@ -72,6 +75,7 @@ impl Schedule for Watching {
         self.trace.add(Fact::Over(action));
     }
 
+    #[cfg(feature = "sabotage")]
     fn fault(&self) -> Option<Fault> {
         self.fault
     }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::super::ctx::Ctx;
 use super::super::refusal::invalid;
 use super::custom_status::{self, Stored};
-use super::{preferences, user_changes};
+use super::{preferences, system_emoji, user_changes};
 use crate::api::AppError;
 
 /// So many are remembered, the latest first.
@@ -42,7 +42,7 @@ pub(in super::super) async fn update_user_custom_status(
 
 /// Whether the name is a system emoji's, or that of one that somebody has made.
 async fn is_emoji(ctx: &Ctx, name: String) -> Result<bool, AppError> {
-    if emojis::get_by_shortcode(&name).is_some() {
+    if system_emoji::is_one(&name) {
         return Ok(true);
     }
     if !ctx.config().flag("ServiceSettings", "EnableCustomEmoji") {

@@ -8,7 +8,8 @@ use super::super::config::Config;
 use super::super::ctx::Ctx;
 use super::super::paging::Page;
 use super::super::refusal::{forbidden, internal, not_found};
-use super::super::store::{Fault, WriteTx};
+use super::super::store::{Fault, Tx, WriteTx};
+use super::{file_store, images, system_emoji};
 use crate::api::AppError;
 
 pub(super) const SCHEMA: &str = "
@@ -50,7 +51,7 @@ pub(in super::super) async fn get_emoji_by_name(
         .await?;
     match found {
         Some(emoji) => Ok(v1::GetEmojiByNameResponse { emoji: Some(emoji), error: None }),
-        None => Err(not_found("app.emoji.get_by_name.no_result", "We couldn't find the emoji.")),
+        None => Err(not_found(BY_NAME_MISSING, "We couldn't find the emoji.")),
     }
 }
 
@@ -59,15 +60,60 @@ pub(in super::super) async fn get_emoji(
     it: v1::GetEmojiRequest,
 ) -> Result<v1::GetEmojiResponse, AppError> {
     enabled(&ctx.config())?;
-    let found: Option<v1::Emoji> = ctx
-        .read("app.emoji.get.app_error", move |tx| {
-            tx.message("SELECT message FROM emoji WHERE id = ?1 AND delete_at = 0", [it.emoji_id])
+    let emoji = ctx.read(GET, move |tx| get(tx, &it.emoji_id)).await?;
+    Ok(v1::GetEmojiResponse { emoji: Some(emoji), error: None })
+}
+
+const GET: &str = "app.emoji.get.app_error";
+
+fn get(tx: &Tx<'_>, id: &str) -> Result<v1::Emoji, Fault> {
+    let found = tx.message("SELECT message FROM emoji WHERE id = ?1 AND delete_at = 0", [id])?;
+    found.ok_or_else(|| not_found("app.emoji.get.no_result", "We couldn't find the emoji.").into())
+}
+
+/// Where the picture of an emoji is stored.
+fn image_path(id: &str) -> String {
+    format!("emoji/{id}/image")
+}
+
+/// The content type is the bare name of the format.
+pub(in super::super) async fn get_emoji_image(
+    ctx: &Ctx,
+    it: v1::GetEmojiImageRequest,
+) -> Result<v1::GetEmojiImageResponse, AppError> {
+    let image = ctx.read(GET, move |tx| {
+        let emoji = get(tx, &it.emoji_id)?;
+        file_store::read(tx, &image_path(&emoji.id))?.ok_or_else(|| {
+            let id = "api.emoji.get_image.read.app_error";
+            not_found(id, "Unable to read the picture of the emoji.").into()
         })
-        .await?;
-    match found {
-        Some(emoji) => Ok(v1::GetEmojiResponse { emoji: Some(emoji), error: None }),
-        None => Err(not_found("app.emoji.get.no_result", "We couldn't find the emoji.")),
+    });
+    let image = image.await?;
+    let Some(header) = images::header(&image) else {
+        let id = "api.emoji.get_image.decode.app_error";
+        return Err(internal(id, "Unable to decode the picture of the emoji."));
+    };
+    let content_type = images::format_name(header.format).to_owned();
+    Ok(v1::GetEmojiImageResponse { image: image.into(), content_type, error: None })
+}
+
+/// Refuses a name of no emoji that may be used.
+pub(super) fn check_name(tx: &Tx<'_>, config: &Config, name: &str) -> Result<(), Fault> {
+    if system_emoji::is_one(name) {
+        return Ok(());
     }
+    enabled(config)?;
+    if tx.exists("SELECT 1 FROM emoji WHERE name = ?1 AND delete_at = 0", [name])? {
+        return Ok(());
+    }
+    Err(not_found(BY_NAME_MISSING, "We couldn't find the emoji.").into())
+}
+
+const BY_NAME_MISSING: &str = "app.emoji.get_by_name.no_result";
+
+/// Stores the picture of an emoji.
+pub(in super::super) fn save_image(tx: &WriteTx<'_>, id: &str, image: &[u8]) -> Result<(), Fault> {
+    file_store::write(tx, &image_path(id), image)
 }
 
 /// Whether custom emoji are to be had at all.

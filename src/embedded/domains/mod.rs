@@ -16,13 +16,21 @@ mod custom_status;
 mod custom_status_changes;
 mod direct_channels;
 mod emoji;
+mod ephemeral;
 mod event_json;
+mod file_kind;
+mod file_store;
+mod file_uploads;
+mod files;
 mod groups;
+mod images;
 mod kv;
 mod logging;
 mod mail;
 mod member_roles;
+mod mentions;
 mod misc;
+mod notified;
 mod oauth;
 mod passwords;
 mod pending;
@@ -30,8 +38,17 @@ mod permissions;
 mod picture_changes;
 mod pictures;
 mod plugins;
+mod post_create;
+mod post_events;
+mod post_lists;
+mod post_props;
+mod post_rules;
+mod post_update;
+mod posts;
 mod preferences;
 mod properties;
+mod reactions;
+mod restricted_dms;
 mod role_table;
 mod server_facts;
 mod sessions;
@@ -39,10 +56,13 @@ mod shared_channels;
 mod sidebar_categories;
 mod sidebar_changes;
 mod system_bot;
+mod system_emoji;
 mod system_posts;
 mod team_joins;
 mod team_members;
 mod teams;
+mod threads;
+mod uploads;
 mod user_changes;
 mod user_lists;
 mod user_rules;
@@ -76,6 +96,9 @@ pub(super) mod handlers {
     pub(in super::super) use super::custom_status_changes::*;
     pub(in super::super) use super::direct_channels::*;
     pub(in super::super) use super::emoji::*;
+    pub(in super::super) use super::ephemeral::*;
+    pub(in super::super) use super::file_uploads::*;
+    pub(in super::super) use super::files::*;
     pub(in super::super) use super::groups::*;
     pub(in super::super) use super::kv::*;
     pub(in super::super) use super::logging::*;
@@ -86,8 +109,13 @@ pub(super) mod handlers {
     pub(in super::super) use super::permissions::*;
     pub(in super::super) use super::picture_changes::*;
     pub(in super::super) use super::plugins::*;
+    pub(in super::super) use super::post_create::*;
+    pub(in super::super) use super::post_lists::*;
+    pub(in super::super) use super::post_update::*;
+    pub(in super::super) use super::posts::*;
     pub(in super::super) use super::preferences::*;
     pub(in super::super) use super::properties::*;
+    pub(in super::super) use super::reactions::*;
     pub(in super::super) use super::server_facts::*;
     pub(in super::super) use super::sessions::*;
     pub(in super::super) use super::shared_channels::*;
@@ -96,6 +124,8 @@ pub(super) mod handlers {
     pub(in super::super) use super::team_joins::*;
     pub(in super::super) use super::team_members::*;
     pub(in super::super) use super::teams::*;
+    pub(in super::super) use super::threads::*;
+    pub(in super::super) use super::uploads::*;
     pub(in super::super) use super::user_changes::*;
     pub(in super::super) use super::user_lists::*;
     pub(in super::super) use super::user_status::*;
@@ -111,11 +141,15 @@ pub(super) const SCHEMAS: &[&str] = &[
     commands::SCHEMA,
     configuration::SCHEMA,
     emoji::SCHEMA,
+    file_store::SCHEMA,
+    files::SCHEMA,
     kv::SCHEMA,
     oauth::SCHEMA,
     pictures::SCHEMA,
+    posts::SCHEMA,
     preferences::SCHEMA,
     properties::SCHEMA,
+    reactions::SCHEMA,
     server_facts::SCHEMA,
     sessions::SCHEMA,
     shared_channels::SCHEMA,
@@ -123,6 +157,8 @@ pub(super) const SCHEMAS: &[&str] = &[
     team_members::SCHEMA,
     teams::SCHEMA,
     user_status::SCHEMA,
+    threads::SCHEMA,
+    uploads::SCHEMA,
     users::SCHEMA,
 ];
 

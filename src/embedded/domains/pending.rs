@@ -25,37 +25,8 @@ pending! {
     // team
     // channel
     // post
-    create_post
-    add_reaction
-    remove_reaction
-    get_reactions
-    send_ephemeral_post
-    update_ephemeral_post
-    delete_ephemeral_post
-    delete_post
-    get_post_thread
-    get_post
-    get_posts_since
-    get_posts_after
-    get_posts_before
-    get_posts_for_channel
-    update_post
     search_posts_in_team
     search_posts_in_team_for_user
-    // emoji
-    get_emoji_image
-    // file
-    copy_file_infos
-    get_file_info
-    set_file_searchable_content
-    get_file_infos
-    get_file
-    get_file_link
-    read_file
-    upload_file
-    create_upload_session
-    upload_data
-    get_upload_session
     // bot
     // command
     execute_slash_command

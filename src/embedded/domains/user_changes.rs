@@ -10,7 +10,10 @@ use super::super::outbox::{Mail, Sent};
 use super::super::refusal::{absent, internal, invalid, refused};
 use super::super::store::{Fault, WriteTx};
 use super::role_table::role;
-use super::{sessions, user_rules as rules, user_status, user_view as view, users};
+use super::system_posts::{self, SystemPost};
+use super::{
+    direct_channels, sessions, user_rules as rules, user_status, user_view as view, users,
+};
 use crate::api::AppError;
 
 const UPDATE: &str = "app.user.update.finding.app_error";
@@ -191,7 +194,7 @@ pub(super) async fn set_active(ctx: &Ctx, id: String, active: bool) -> Result<()
         user.delete_at = if active { 0 } else { user.update_at };
         rules::check(&v1::User { password: String::new(), ..user.clone() })?;
         users::save(tx, &user)?;
-        let mut bots: Vec<String> = Vec::new();
+        let (mut bots, mut names, mut admins) = (Vec::new(), Vec::new(), Vec::new());
         if !active {
             sessions::revoke_all(tx, &id)?;
             user_status::set_offline(tx, &id)?;
@@ -199,16 +202,34 @@ pub(super) async fn set_active(ctx: &Ctx, id: String, active: bool) -> Result<()
                 "SELECT user_id FROM bots WHERE owner_id = ?1 AND delete_at = 0 ORDER BY create_at",
                 [&id],
             )?;
+            if !user.is_bot && !bots.is_empty() {
+                names = tx.values(
+                    "SELECT u.username FROM bots AS b JOIN users AS u ON u.id = b.user_id
+                     WHERE b.owner_id = ?1 AND b.delete_at = 0 ORDER BY b.create_at",
+                    [&id],
+                )?;
+                admins = tx.values(
+                    "SELECT id FROM users
+                     WHERE delete_at = 0 AND instr(' ' || roles || ' ', ' system_admin ') > 0
+                     ORDER BY username",
+                    [],
+                )?;
+            }
         }
-        Ok((user, bots))
+        Ok((user, bots, names, admins))
     });
-    let (user, bots) = changed.await?;
+    let (user, bots, names, admins): (_, Vec<String>, Vec<String>, Vec<String>) = changed.await?;
     view::publish_updated(ctx, &user);
     if active {
         return Ok(());
     }
     let data = json!({ "status": "offline", "user_id": user.id });
     ctx.publish("status_change", data, to_user(&user.id));
+    for admin in admins {
+        let channel = direct_channels::direct(ctx, admin.clone(), admin.clone()).await?;
+        let post = SystemPost::owner_deactivated(&channel.id, &admin, &user, &names, disables_bots);
+        system_posts::publish_or_log(ctx, post).await;
+    }
     ctx.tell(v1::UserHasBeenDeactivatedRequest {
         context: None,
         plugin_context: plugin_context(),

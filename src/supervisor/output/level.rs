@@ -82,6 +82,29 @@ mod tests {
         assert_eq!(Level::split_tag("[1, 2]"), None);
     }
 
+    /// Every word, in both of its writings: one that is forgotten hides what went wrong.
+    #[test]
+    fn every_word_has_its_level() {
+        let words = [
+            (Level::Trace, "trace", "TRACE"),
+            (Level::Debug, "debug", "DEBUG"),
+            (Level::Info, "info notice", "INFO"),
+            (Level::Warn, "warn warning", "WARN WARNING"),
+            (Level::Error, "error err critical fatal panic dpanic", "ERROR CRITICAL FATAL"),
+        ];
+        for (level, json, python) in words {
+            for word in json.split(' ') {
+                assert_eq!(Level::from_json(word), Some(level), "{word}");
+                assert_eq!(Level::from_json(&word.to_uppercase()), Some(level), "{word}");
+            }
+            for word in python.split(' ') {
+                assert_eq!(Level::from_python(word), Some(level), "{word}");
+                assert_eq!(Level::from_python(&word.to_lowercase()), None, "{word}");
+            }
+        }
+        assert_eq!((Level::from_json("loud"), Level::from_python("NOTSET")), (None, None));
+    }
+
     #[test]
     fn levels_rise() {
         assert!(Level::Trace < Level::Debug && Level::Warn < Level::Error);

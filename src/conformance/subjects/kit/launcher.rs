@@ -16,7 +16,7 @@ use tower::ServiceExt as _;
 use super::super::super::evidence::{Ask, HookSeen, Observation, left};
 use crate::api::ApiServerBuilder;
 use crate::hooks::{BoxHookService, Cause, HookCall, HookLayer, HookVerdict, Hooks};
-use crate::supervisor::{EventLog, Supervisor, Timeouts};
+use crate::supervisor::{EventLog, Leash, Supervisor, Timeouts};
 
 /// What a supervisor is to do with a bundle.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl Launcher for KitSupervisor {
             builder = builder.api_on_unix_socket();
         }
         let start = Instant::now();
-        let launched = builder.launch_until(&stop).await;
+        let launched = builder.launch_on(&Leash::stopped_by(&stop)).await;
         let launch_time = start.elapsed();
         let (mut health, mut hooks, mut http) = (None, Vec::new(), Vec::new());
         let (launch, exit) = match &launched {

@@ -18,7 +18,7 @@ use crate::api::mock::MockFile;
 use crate::api::{ApiServer, Outcome, RecordedCall, Recorder};
 use crate::supervisor::lifecycle::Ending;
 use crate::supervisor::{
-    Ended, EventKind, EventLog, ExitStatus, LaunchError, LaunchFailure, Supervisor, Timeouts,
+    Ended, EventKind, EventLog, ExitStatus, LaunchError, LaunchFailure, Leash, Supervisor, Timeouts,
 };
 
 /// How patient the gate is with a real plugin: like the server, but for the waits of the stop.
@@ -126,7 +126,7 @@ async fn life(dir: &Path, unix: bool, mocks: Option<&MockFile>, stop: &Cancellat
     if unix {
         builder = builder.api_on_unix_socket();
     }
-    let (launch, health, ended) = match builder.launch_until(stop).await {
+    let (launch, health, ended) = match builder.launch_on(&Leash::stopped_by(stop)).await {
         Err(error) => (Err(error), None, None),
         Ok(plugin) => {
             let health = plugin.health_check().await.map_err(|error| error.to_string());
