@@ -7,21 +7,26 @@ use std::sync::{Arc, Mutex};
 use plugin_conformance::api::{AppError, PluginApi};
 use plugin_conformance::embedded::{Clock, Embedded, HookSink, Ids, Notice};
 
+mod bots;
 mod channels;
 mod commands;
 mod configuration;
 mod files;
 mod kv;
 mod people;
+mod pictures;
 mod plugins;
 mod posts;
 mod preferences;
 mod properties;
 mod reactions;
 mod server;
+mod sidebar;
 mod small;
 mod teams;
 mod uploads;
+mod user_changes;
+mod user_lists;
 mod users;
 
 /// The API of one plugin.

@@ -12,7 +12,7 @@ use super::super::store::{Fault, Tx, WriteTx};
 use super::{user_rules as rules, user_view as view, users};
 use crate::api::AppError;
 
-/// A bot's message has the names of its user, as they are now.
+/// The names of a bot are those of its user.
 pub(super) const SCHEMA: &str = "
 CREATE TABLE bots (
     user_id TEXT PRIMARY KEY,
@@ -26,10 +26,19 @@ CREATE INDEX bots_by_owner ON bots (owner_id);
 
 /// The bot of this id; a disabled one only if `disabled`.
 pub(super) fn find(tx: &Tx<'_>, id: &str, disabled: bool) -> Result<Option<v1::Bot>, Fault> {
-    tx.message(
+    let bot = tx.message(
         "SELECT message FROM bots WHERE user_id = ?1 AND (?2 OR delete_at = 0)",
         params![id, disabled],
-    )
+    )?;
+    bot.map(|bot| named(tx, bot)).transpose()
+}
+
+/// With the names that its user has now.
+fn named(tx: &Tx<'_>, mut bot: v1::Bot) -> Result<v1::Bot, Fault> {
+    if let Some(user) = users::find(tx, &bot.user_id)? {
+        (bot.username, bot.display_name) = (user.username, user.first_name);
+    }
+    Ok(bot)
 }
 
 /// The same; 404 if there is none.
@@ -214,14 +223,15 @@ pub(in super::super) async fn get_bots(
         return Err(internal(GET, "Unable to get the bots: a page and its size are 0 or more."));
     };
     let bots = ctx.read(GET, move |tx| {
-        tx.messages(
+        let bots: Vec<v1::Bot> = tx.messages(
             "SELECT b.message FROM bots AS b JOIN users AS u ON u.id = b.user_id
              WHERE (?1 OR b.delete_at = 0) AND (?2 = '' OR b.owner_id = ?2)
                  AND (NOT ?3 OR EXISTS (
                      SELECT 1 FROM users AS o WHERE o.id = b.owner_id AND o.delete_at <> 0))
              ORDER BY b.create_at, u.username LIMIT ?4 OFFSET ?5",
             params![it.include_deleted, it.owner_id, it.only_orphaned, page.limit, page.offset],
-        )
+        )?;
+        bots.into_iter().map(|bot| named(tx, bot)).collect()
     });
     Ok(v1::GetBotsResponse { bots: bots.await?, error: None })
 }

@@ -1,6 +1,7 @@
 //! One file per domain: what is checked, what is stored, what follows.
 
 mod audit;
+mod bot_changes;
 mod bots;
 mod bundle;
 mod channel_joins;
@@ -12,6 +13,7 @@ mod channels;
 mod commands;
 mod configuration;
 mod custom_status;
+mod custom_status_changes;
 mod direct_channels;
 mod emoji;
 mod ephemeral;
@@ -33,6 +35,8 @@ mod oauth;
 mod passwords;
 mod pending;
 mod permissions;
+mod picture_changes;
+mod pictures;
 mod plugins;
 mod post_create;
 mod post_events;
@@ -47,8 +51,10 @@ mod reactions;
 mod restricted_dms;
 mod role_table;
 mod server_facts;
+mod sessions;
 mod shared_channels;
 mod sidebar_categories;
+mod sidebar_changes;
 mod system_bot;
 mod system_emoji;
 mod system_posts;
@@ -57,7 +63,10 @@ mod team_members;
 mod teams;
 mod threads;
 mod uploads;
+mod user_changes;
+mod user_lists;
 mod user_rules;
+mod user_status;
 mod user_view;
 mod users;
 mod websocket;
@@ -72,6 +81,7 @@ use super::store::Source;
 /// [`Ctx`](super::ctx::Ctx) and the request and answers the response or an AppError.
 pub(super) mod handlers {
     pub(in super::super) use super::audit::*;
+    pub(in super::super) use super::bot_changes::*;
     pub(in super::super) use super::bots::*;
     pub(in super::super) use super::channel_joins::*;
     pub(in super::super) use super::channel_lists::*;
@@ -83,6 +93,7 @@ pub(super) mod handlers {
         get_config, get_plugin_config, get_unsanitized_config, load_plugin_configuration,
         save_config, save_plugin_config,
     };
+    pub(in super::super) use super::custom_status_changes::*;
     pub(in super::super) use super::direct_channels::*;
     pub(in super::super) use super::emoji::*;
     pub(in super::super) use super::ephemeral::*;
@@ -96,6 +107,7 @@ pub(super) mod handlers {
     pub(in super::super) use super::oauth::*;
     pub(in super::super) use super::pending::*;
     pub(in super::super) use super::permissions::*;
+    pub(in super::super) use super::picture_changes::*;
     pub(in super::super) use super::plugins::*;
     pub(in super::super) use super::post_create::*;
     pub(in super::super) use super::post_lists::*;
@@ -105,13 +117,18 @@ pub(super) mod handlers {
     pub(in super::super) use super::properties::*;
     pub(in super::super) use super::reactions::*;
     pub(in super::super) use super::server_facts::*;
+    pub(in super::super) use super::sessions::*;
     pub(in super::super) use super::shared_channels::*;
     pub(in super::super) use super::sidebar_categories::*;
+    pub(in super::super) use super::sidebar_changes::*;
     pub(in super::super) use super::team_joins::*;
     pub(in super::super) use super::team_members::*;
     pub(in super::super) use super::teams::*;
     pub(in super::super) use super::threads::*;
     pub(in super::super) use super::uploads::*;
+    pub(in super::super) use super::user_changes::*;
+    pub(in super::super) use super::user_lists::*;
+    pub(in super::super) use super::user_status::*;
     pub(in super::super) use super::users::*;
     pub(in super::super) use super::websocket::*;
 }
@@ -128,15 +145,18 @@ pub(super) const SCHEMAS: &[&str] = &[
     files::SCHEMA,
     kv::SCHEMA,
     oauth::SCHEMA,
+    pictures::SCHEMA,
     posts::SCHEMA,
     preferences::SCHEMA,
     properties::SCHEMA,
     reactions::SCHEMA,
     server_facts::SCHEMA,
+    sessions::SCHEMA,
     shared_channels::SCHEMA,
     sidebar_categories::SCHEMA,
     team_members::SCHEMA,
     teams::SCHEMA,
+    user_status::SCHEMA,
     threads::SCHEMA,
     uploads::SCHEMA,
     users::SCHEMA,

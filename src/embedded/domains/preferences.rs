@@ -1,7 +1,7 @@
 //! Preferences of users.
 //!
-//! `favorite_channel` preferences are mirrored in the favourites category of the sidebar, by
-//! `channels`' categories.
+//! `favorite_channel` preferences are mirrored in the favourites category of the sidebar, which
+//! `sidebar_categories.rs` keeps.
 
 use std::collections::BTreeMap;
 
@@ -13,6 +13,7 @@ use super::super::ctx::{Ctx, plugin_context, to_user};
 use super::super::limits::{is_id, runes};
 use super::super::refusal::{forbidden, invalid, refused};
 use super::super::store::{Fault, WriteTx};
+use super::sidebar_categories;
 use crate::api::AppError;
 
 pub(super) const SCHEMA: &str = "
@@ -25,6 +26,8 @@ CREATE TABLE preferences (
 ) WITHOUT ROWID;
 ";
 
+/// The category that the sidebar mirrors.
+const FAVOURITE: &str = "favorite_channel";
 const MAX_CATEGORY_BYTES: usize = 32;
 const MAX_NAME_BYTES: usize = 32;
 const MAX_VALUE_CHARACTERS: usize = 20_000;
@@ -80,8 +83,17 @@ pub(in super::super) async fn update_preferences_for_user(
         return Err(forbidden(id, "Unable to set the preferences of another user."));
     }
     let rows = preferences.clone();
-    ctx.write(("app.preference.save.app_error", 400), move |tx| save(tx, rows)).await?;
-    let favourites = preferences.iter().filter(|it| it.category == "favorite_channel");
+    let saved = ctx.write(("app.preference.save.app_error", 400), move |tx| {
+        let favourites: Vec<_> =
+            rows.iter().filter(|it| it.category == FAVOURITE).cloned().collect();
+        save(tx, rows)?;
+        for it in favourites {
+            sidebar_categories::set_favourite(tx, &it.user_id, &it.name, it.value != "false")?;
+        }
+        Ok(())
+    });
+    saved.await?;
+    let favourites = preferences.iter().filter(|it| it.category == FAVOURITE);
     if favourites.clone().any(|it| it.value != "false" && !is_id(&it.name)) {
         let id = "api.preference.update_preferences.update_sidebar.app_error";
         return Err(refused(id, 500, "Unable to update the sidebar with the favourites."));
@@ -113,6 +125,9 @@ pub(in super::super) async fn delete_preferences_for_user(
                 "DELETE FROM preferences WHERE user_id = ?1 AND category = ?2 AND name = ?3",
                 params![it.user_id, it.category, it.name],
             )?;
+            if it.category == FAVOURITE {
+                sidebar_categories::set_favourite(tx, &it.user_id, &it.name, false)?;
+            }
         }
         Ok(())
     });

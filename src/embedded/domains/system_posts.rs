@@ -110,6 +110,28 @@ impl SystemPost {
         }
     }
 
+    /// Tells an administrator of the bots of somebody who has been deactivated.
+    pub(super) fn owner_deactivated(
+        channel_id: &str,
+        admin_id: &str,
+        owner: &v1::User,
+        bots: &[String],
+        disabled: bool,
+    ) -> Self {
+        let now = if disabled { "have been disabled" } else { "are still enabled" };
+        let list: String = bots.iter().map(|bot| format!("\n* {bot}")).collect();
+        Self {
+            channel_id: channel_id.to_owned(),
+            user_id: admin_id.to_owned(),
+            kind: "system_generic",
+            message: format!(
+                "{} has been deactivated. These bots of that user {now}:\n{list}",
+                owner.username
+            ),
+            props: json!({}),
+        }
+    }
+
     pub(super) fn channel_deleted(channel_id: &str, bot: &v1::User) -> Self {
         let message = format!("{} archived the channel.", bot.username);
         Self::alone(channel_id, bot, "system_channel_deleted", message)
