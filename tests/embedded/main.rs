@@ -23,6 +23,7 @@ mod reactions;
 mod server;
 mod sidebar;
 mod small;
+mod team_changes;
 mod teams;
 mod uploads;
 mod user_changes;
