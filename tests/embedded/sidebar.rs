@@ -50,7 +50,7 @@ async fn channels_are_in_categories() {
     assert_eq!((mine.r#type.as_str(), mine.collapsed), ("custom", false));
     let four = categories(&api, &ada, &core).await;
     assert_eq!((four.order[1].as_str(), four.order.len()), (mine.id.as_str(), 4));
-    assert_eq!(four.categories[1].channel_ids, [dev.id.clone()]);
+    assert_eq!(four.categories[1].channel_ids, std::slice::from_ref(&dev.id));
 
     let update = |category: v1::SidebarCategoryWithChannels| {
         let (user_id, team_id) = (ada.id.clone(), core.id.clone());
@@ -80,7 +80,7 @@ async fn channels_are_in_categories() {
     let request = v1::UpdatePreferencesForUserRequest { user_id, preferences };
     api.update_preferences_for_user(request).await.unwrap();
     let now = categories(&api, &ada, &core).await;
-    assert_eq!(now.categories[0].channel_ids, [dev.id.clone()]);
+    assert_eq!(now.categories[0].channel_ids, std::slice::from_ref(&dev.id));
     assert!(now.categories[1].channel_ids.is_empty());
 }
 

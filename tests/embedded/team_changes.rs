@@ -310,7 +310,7 @@ async fn another_can_add_to_a_channel() {
     let (channel_id, user_ids) = (dev.id.clone(), vec![bob.id.clone(), ada.id.clone()]);
     let request = v1::GetChannelMembersByIdsRequest { channel_id, user_ids };
     let members = api.get_channel_members_by_ids(request).await.unwrap().channel_members;
-    assert_eq!(members, [member.clone()]);
+    assert_eq!(members, std::slice::from_ref(&member));
     let request = v1::GetChannelMembersRequest { channel_id: dev.id.clone(), page: 0, per_page: 0 };
     assert_eq!(api.get_channel_members(request).await.unwrap().channel_members, [member]);
 

@@ -21,13 +21,9 @@ macro_rules! pending {
 }
 
 pending! {
-    // user
-    // team
-    // channel
     // post
     search_posts_in_team
     search_posts_in_team_for_user
-    // bot
     // command
     execute_slash_command
     // misc
