@@ -20,6 +20,7 @@ use bytes::Bytes;
 use fake_interpreters::compare::message_difference;
 use fake_interpreters::sample;
 use plugin::{DrivenPlugin, Said};
+use plugin_conformance::escape::escape_control;
 use plugin_conformance::hooks::{
     BoxHookService, Cause, DISMISS_POST, Fired, HookCall, HookError, HookVerdict, Hooks,
 };
@@ -119,6 +120,8 @@ fn expected(hook: &Method, answer: &DynamicMessage) -> (HookVerdict, Option<Valu
     if answer.has_field_by_name("error") {
         let error = answer.get_field_by_name("error").unwrap();
         let part = |name: &str| text(error.as_message().unwrap(), name);
+        // An error is one line, whatever the plugin's texts are.
+        let part = |name: &str| escape_control(&part(name));
         let (id, message) = (part("id"), part("message"));
         let text = format!("{} was refused by the plugin: {id}: {message}", hook.name);
         return (HookVerdict::Error(text), None);

@@ -119,10 +119,7 @@ struct RpcStatus {
 
 fn status(code: Code, mut error: v1::AppError, budget: ErrorBudget) -> Status {
     let fits = |error: &v1::AppError| {
-        let message = match error.id.as_str() {
-            "" => error.message.clone(),
-            id => format!("{id}: {}", error.message),
-        };
+        let message = format!("{}: {}", error.id, error.message);
         let details = details(code, &message, error);
         let size = percent_encoded(&message) + details.len().div_ceil(3) * 4;
         (size <= budget.0).then(|| Status::with_details(code, message, details.into()))
