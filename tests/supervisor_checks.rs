@@ -72,8 +72,10 @@ fn the_kits_own_supervisor_passes_every_check() {
 
 #[test]
 fn each_fault_is_named_by_its_check_and_by_no_other() {
-    // The hooks that hang take 30 s each; a fault that makes them hang is tried with them.
-    let quick = "supervisor.*,!supervisor.activate-hang,!supervisor.implemented-hang";
+    // The hooks that hang take 30 s each; a fault that makes them hang is tried with them. The floods
+    // need a core for themselves, which several runs side by side have not: they are judged above.
+    let quick = "supervisor.*,!supervisor.activate-hang,!supervisor.implemented-hang,\
+                 !supervisor.*-flood,!supervisor.stdout-long-lines";
     // Most of a run is waiting.
     for some in SABOTEURS.chunks(4) {
         std::thread::scope(|scope| {
